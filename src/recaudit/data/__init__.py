@@ -1,0 +1,1 @@
+"""Interactions: reading, filtering, splitting and generating them."""
