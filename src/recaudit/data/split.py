@@ -1,0 +1,180 @@
+"""Split users into the target's and the rest, and hold out some of the target's interactions."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from jaxtyping import Int32, Int64
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from recaudit.data.interactions import Interactions
+from recaudit.errors import UsageError
+from recaudit.rng import numpy_generator
+
+__all__ = ["Split", "SplitSpec", "split"]
+
+
+class SplitSpec(BaseModel):
+    """Shares of users and interactions that each side of an audit gets.
+
+    Args:
+        target_share: share of all users whose data trains the target model; the rest are auxiliary users.
+        known: share of the target's users whose training interactions the attacker knows.
+        queried: share of the known users whose lists the attacker asks for.
+        validation: share of the known users whom the attacker keeps for validation. Known users who are
+            neither queried nor for validation are the unqueried test users.
+        heldout: share of the target's interactions held out to judge recommendation quality.
+        heldout_by: "random": drawn from all of the target's interactions; "time": each user's last ones.
+        auxiliary_share: share of the auxiliary users whose interactions the attacker has.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target_share: float = Field(default=0.5, gt=0, lt=1)
+    known: float = Field(default=0.1, gt=0, le=1)
+    queried: float = Field(default=0.8, gt=0, lt=1)
+    validation: float = Field(default=0.1, gt=0, lt=1)
+    heldout: float = Field(default=0.1, gt=0, lt=1)
+    heldout_by: Literal["random", "time"] = "random"
+    auxiliary_share: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _some_users_stay_unqueried(self) -> Self:
+        if self.queried + self.validation >= 1:
+            raise ValueError(
+                f"queried + validation is {self.queried:g} + {self.validation:g}; it must be below 1, "
+                "so that some known users stay unqueried to test on"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Who is on which side. The attacker's part of the target is ``target.of_users(known)``.
+
+    Args:
+        target: training interactions of the target's T users; its catalogue is the whole data's.
+        auxiliary: interactions of the auxiliary users that the attacker has, over the same catalogue.
+        heldout_offsets: where each target user's held-out items begin and end; a user may have none.
+        heldout_items: the held-out items, none of which stands in the same user's training interactions.
+        known: numbers in ``target`` of the K users whom the attacker knows, ascending.
+        queried: positions in ``known`` of the users whose lists the attacker asks for, ascending.
+        validation: positions in ``known`` of the attacker's own validation users, ascending.
+        unqueried: positions in ``known`` of the test users whose lists nobody asks for, ascending.
+            These three are disjoint and cover ``known``.
+    """
+
+    target: Interactions
+    auxiliary: Interactions
+    heldout_offsets: Int64[np.ndarray, "T1"]
+    heldout_items: Int32[np.ndarray, "H"]
+    known: Int64[np.ndarray, "K"]
+    queried: Int64[np.ndarray, "Q"]
+    validation: Int64[np.ndarray, "V"]
+    unqueried: Int64[np.ndarray, "W"]
+
+    def __post_init__(self) -> None:
+        for part in (self.heldout_offsets, self.heldout_items, self.known):
+            part.flags.writeable = False
+        for part in (self.queried, self.validation, self.unqueried):
+            part.flags.writeable = False
+
+
+def split(interactions: Interactions, spec: SplitSpec, seed: int) -> Split:
+    """Split ``interactions`` as ``spec`` says; the same seed gives the same split.
+
+    Every choice has its own stream, so that changing one share leaves the others' choices as they were: with
+    another ``known`` the halves and the held-out interactions stay, and a greater ``known``,
+    ``auxiliary_share`` or ``target_share`` keeps the users that a smaller one chose.
+
+    Raises:
+        UsageError: where a side would be left without users, where nothing could be held out, or where
+            ``heldout_by`` is "time" and the data have no times.
+    """
+    n_users = interactions.n_users
+    shuffled = numpy_generator(seed, "split", "halves").permutation(n_users)
+    n_target = round(spec.target_share * n_users)
+    if not 0 < n_target < n_users:
+        raise UsageError(
+            f"target_share={spec.target_share:g} of {n_users} users gives the target {n_target} and the auxiliary "
+            f"data {n_users - n_target}; both need one: {'raise' if n_target == 0 else 'lower'} target_share"
+        )
+    target = interactions.of_users(np.sort(shuffled[:n_target]))
+
+    others = numpy_generator(seed, "split", "auxiliary").permutation(shuffled[n_target:])
+    n_auxiliary = _some("auxiliary_share", spec.auxiliary_share, len(others), "auxiliary", n_users)
+    auxiliary = interactions.of_users(np.sort(others[:n_auxiliary]))
+
+    n_known = _some("known", spec.known, n_target, "target", n_users)
+    known = np.sort(numpy_generator(seed, "split", "known").permutation(n_target)[:n_known])
+    queried, validation, unqueried = _roles(spec, n_known, n_users, seed)
+
+    held = _held_out(target, spec, seed)
+    lengths = np.bincount(target.users[held], minlength=n_target)
+    return Split(
+        target=target.where(~held),
+        auxiliary=auxiliary,
+        heldout_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        heldout_items=target.items[held],
+        known=known,
+        queried=queried,
+        validation=validation,
+        unqueried=unqueried,
+    )
+
+
+def _some(option: str, share: float, total: int, whose: str, n_users: int) -> int:
+    """Return ``share`` of ``total`` users, rounded, or say that it is nobody."""
+    count = round(share * total)
+    if count == 0:
+        raise UsageError(
+            f"{option}={share:g} of {total} {whose} users ({n_users} in all) is nobody; raise {option}"
+        )
+    return count
+
+
+def _roles(spec: SplitSpec, n_known: int, n_users: int, seed: int) -> list[np.ndarray]:
+    """Return positions 0..n_known-1 of the queried, the validation and the unqueried users, each ascending."""
+    n_queried, n_validation = round(spec.queried * n_known), round(spec.validation * n_known)
+    n_unqueried = n_known - n_queried - n_validation
+    if min(n_queried, n_validation, n_unqueried) < 1:
+        raise UsageError(
+            f"{n_known} known users (of {n_users} in all) are too few for queried={spec.queried:g} ({n_queried}), "
+            f"validation={spec.validation:g} ({n_validation}) and the rest unqueried ({max(n_unqueried, 0)}); "
+            "each needs at least one: raise known"
+        )
+    # Validation first: more queried users then take from the unqueried alone.
+    shuffled = numpy_generator(seed, "split", "roles").permutation(n_known)
+    validation, queried, unqueried = np.split(shuffled, [n_validation, n_validation + n_queried])
+    return [np.sort(part) for part in (queried, validation, unqueried)]
+
+
+def _held_out(target: Interactions, spec: SplitSpec, seed: int) -> np.ndarray:
+    """Mark (N,) the held-out interactions: each user keeps at least one."""
+    if spec.heldout_by == "time":
+        held = _last_in_time(target, spec.heldout)
+    else:
+        order = numpy_generator(seed, "split", "heldout").permutation(len(target.items))
+        # The interaction of each user that would be held out last stays in training.
+        last = np.maximum.reduceat(order, target.offsets[:-1])
+        free = np.flatnonzero(order != last[target.users])
+        count = round(spec.heldout * len(target.items))
+        held = np.zeros(len(target.items), dtype=np.bool_)
+        held[free[np.argsort(order[free])[:count]]] = True
+    if not held.any():
+        raise UsageError(
+            f"heldout={spec.heldout:g} holds out none of the target's {len(target.items)} interactions, "
+            f"since each of its {target.n_users} users keeps one; raise heldout or take longer histories"
+        )
+    return held
+
+
+def _last_in_time(target: Interactions, share: float) -> np.ndarray:
+    """Mark each user's last interactions; a user whose times are all equal goes by the file's order."""
+    if target.times is None:
+        raise UsageError(f"heldout_by is 'time', but the data {target.name!r} have no times; use 'random'")
+    counts = np.minimum(np.rint(share * target.lengths).astype(np.int64), target.lengths - 1)
+    # Histories stand oldest first.
+    from_the_end = target.offsets[1:][target.users] - np.arange(len(target.items))
+    marked: np.ndarray = from_the_end <= counts[target.users]
+    return marked
