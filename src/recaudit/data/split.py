@@ -96,8 +96,9 @@ def split(interactions: Interactions, spec: SplitSpec, seed: int) -> Split:
     n_target = round(spec.target_share * n_users)
     if not 0 < n_target < n_users:
         raise UsageError(
-            f"target_share={spec.target_share:g} of {n_users} users gives the target {n_target} and the auxiliary "
-            f"data {n_users - n_target}; both need one: {'raise' if n_target == 0 else 'lower'} target_share"
+            f"target_share={spec.target_share:g} of {n_users} users gives the target {n_target} and the "
+            f"auxiliary data {n_users - n_target}; both need one: "
+            f"{'raise' if n_target == 0 else 'lower'} target_share or take more users"
         )
     target = interactions.of_users(np.sort(shuffled[:n_target]))
 
@@ -134,14 +135,14 @@ def _some(option: str, share: float, total: int, whose: str, n_users: int) -> in
 
 
 def _roles(spec: SplitSpec, n_known: int, n_users: int, seed: int) -> list[np.ndarray]:
-    """Return positions 0..n_known-1 of the queried, the validation and the unqueried users, each ascending."""
+    """Return positions 0..n_known-1 of the queried, validation and unqueried users, each ascending."""
     n_queried, n_validation = round(spec.queried * n_known), round(spec.validation * n_known)
     n_unqueried = n_known - n_queried - n_validation
     if min(n_queried, n_validation, n_unqueried) < 1:
         raise UsageError(
-            f"{n_known} known users (of {n_users} in all) are too few for queried={spec.queried:g} ({n_queried}), "
-            f"validation={spec.validation:g} ({n_validation}) and the rest unqueried ({max(n_unqueried, 0)}); "
-            "each needs at least one: raise known"
+            f"{n_known} known users (of {n_users} in all) are too few for queried={spec.queried:g} "
+            f"({n_queried}), validation={spec.validation:g} ({n_validation}) and the rest unqueried "
+            f"({max(n_unqueried, 0)}); each needs at least one: raise known or take more users"
         )
     # Validation first: more queried users then take from the unqueried alone.
     shuffled = numpy_generator(seed, "split", "roles").permutation(n_known)
@@ -164,7 +165,7 @@ def _held_out(target: Interactions, spec: SplitSpec, seed: int) -> np.ndarray:
     if not held.any():
         raise UsageError(
             f"heldout={spec.heldout:g} holds out none of the target's {len(target.items)} interactions, "
-            f"since each of its {target.n_users} users keeps one; raise heldout or take longer histories"
+            f"of which each of its {target.n_users} users keeps one; raise heldout or take longer histories"
         )
     return held
 
