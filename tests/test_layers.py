@@ -1,0 +1,195 @@
+"""The layers: each folder imports only the folders to its left, and no attack can reach the split."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import recaudit
+
+PACKAGE = Path(recaudit.__file__).parent
+BASE = ("errors", "files", "metrics", "rng")  # these import nothing else of ours; everybody may import them
+# From left to right.
+LAYERS = ("data", "models", "oracle", "attacks", "audit", "experiments", "papers", "report", "cli")
+OUTSIDE = ("__init__", "__main__")  # the package's face and `python -m recaudit` stand right of everything
+
+SOURCES = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+
+
+def layer(path: str) -> str:
+    """Return the folder or module right under the package that a file belongs to."""
+    return path.partition("/")[0].removesuffix(".py")
+
+
+def imports(path: str, source: str) -> Iterator[tuple[int, str, str]]:
+    """Yield line, dotted target (names included) and local name of each import of ours in a file."""
+    parts = ["recaudit", *path.removesuffix(".py").split("/")]
+    for node in ast.walk(ast.parse(source, path)):
+        if isinstance(node, ast.Import):
+            found = [(alias.name, alias.asname or alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # One dot is the folder that holds the file: its own package, for an __init__.py.
+            start = [*parts[: -node.level], node.module or ""] if node.level else [node.module or ""]
+            prefix = ".".join(part for part in start if part)
+            found = [(f"{prefix}.{alias.name}", alias.asname or alias.name) for alias in node.names]
+        else:
+            continue
+        yield from (
+            (node.lineno, target, name) for target, name in found if target.split(".")[0] == "recaudit"
+        )
+
+
+def origin(target: str, sources: Mapping[str, str]) -> str:
+    """Follow ``target`` through the modules that pass it on, to the one that defines it."""
+    owner, _, name = target.rpartition(".")
+    place = "/".join(owner.split(".")[1:])
+    for path in {f"{place}.py", f"{place}/__init__.py"} & set(sources):
+        for _, further, local in imports(path, sources[path]):
+            if local == name and further != target:
+                return origin(further, sources)
+    return target
+
+
+def violations(sources: Mapping[str, str]) -> list[str]:
+    """Return one line for each import that the layers forbid."""
+    wrong = []
+    for path, source in sorted(sources.items()):
+        own = layer(path)
+        if own in OUTSIDE:
+            continue
+        if own not in BASE + LAYERS:
+            wrong.append(f"{path}: {own!r} stands in no layer; name its place in tests/test_layers.py")
+            continue
+        left = BASE + LAYERS[: LAYERS.index(own)] if own in LAYERS else ()
+        for line, target, _ in imports(path, source):
+            asked = target.split(".")[1] if "." in target else "__init__"
+            if asked not in (*left, own, "__version__"):
+                wrong.append(f"{path}:{line}: {own} imports {target}, which is not to its left")
+            if own == "attacks" and reaches_split(origin(target, sources)):
+                wrong.append(
+                    f"{path}:{line}: an attack imports {target}, and with it the truth in data.split"
+                )
+    return wrong
+
+
+def reaches_split(target: str) -> bool:
+    """Whether ``target`` is ``data.split``, a part of it, or all of ``data``, whose attribute it is."""
+    return target == "recaudit.data" or f"{target}.".startswith("recaudit.data.split.")
+
+
+def test_each_layer_imports_only_to_its_left() -> None:
+    assert violations(SOURCES) == []
+
+
+def test_the_check_reads_the_whole_package() -> None:
+    read = {layer(path) for path in SOURCES}
+    assert read >= {"errors", "files", "metrics", "rng", "data", "models", "oracle", "attacks", "report"}
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("models/base.py", "from recaudit.oracle import Oracle"),
+        ("models/base.py", "import recaudit.audit"),
+        ("models/base.py", "import recaudit.audit as a"),
+        ("models/base.py", "from recaudit import report"),
+        ("models/base.py", "from recaudit import audit_it"),
+        ("models/base.py", "import recaudit"),
+        ("models/base.py", "from .. import cli"),
+        ("models/base.py", "from ..attacks.base import Knowledge"),
+        ("models/__init__.py", "from ..attacks.base import Knowledge"),
+        ("models/base.py", "def late():\n    from recaudit.cli import main"),
+        (
+            "models/base.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from recaudit.audit import Audit",
+        ),
+        ("rng.py", "from recaudit.errors import UsageError"),
+        ("metrics/ranking.py", "from recaudit.data.interactions import Interactions"),
+        ("attacks/stealing/surrogate.py", "from ...audit import run"),
+        ("utils.py", ""),
+    ],
+)
+def test_the_check_catches_an_import_to_the_right(path: str, source: str) -> None:
+    assert [line.split(":")[0] for line in violations({path: source})] == [path]
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        (
+            "models/base.py",
+            "from recaudit.data.interactions import Interactions\nfrom recaudit.errors import UsageError",
+        ),
+        ("models/base.py", "from . import losses\nfrom .losses import bpr\nfrom ..data import interactions"),
+        ("models/__init__.py", "from .base import TopK"),
+        ("report/html.py", "from recaudit import __version__"),
+        ("metrics/__init__.py", "from recaudit.metrics.ranking import recall"),
+        ("attacks/base.py", "from recaudit.data.interactions import Interactions"),
+        ("cli.py", "from recaudit.report import tables\nimport recaudit.data.split"),
+        ("__init__.py", "from recaudit.audit import audit"),
+    ],
+)
+def test_the_check_lets_an_import_to_the_left_pass(path: str, source: str) -> None:
+    assert violations({path: source}) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from recaudit.data.split import Split",
+        "from recaudit.data import split",
+        "import recaudit.data.split",
+        "from ..data.split import Split",
+        "from recaudit.data import Split",
+        "from recaudit.data import Halves",
+        "from recaudit.models.base import Split",
+        "from recaudit import data",
+        "import recaudit.data as d",
+    ],
+)
+def test_the_check_catches_an_attack_that_reaches_the_truth(source: str) -> None:
+    data = "from recaudit.data.interactions import Interactions\nfrom .split import Split, halves as Halves"
+    models = "from recaudit.data.split import Split"
+    planted = {
+        "data/__init__.py": data,
+        "data/split.py": "",
+        "models/base.py": models,
+        "attacks/base.py": source,
+    }
+    assert [line.split(":")[:2] for line in violations(planted)] == [["attacks/base.py", "1"]]
+
+
+def test_an_attack_may_take_what_data_passes_on_from_elsewhere() -> None:
+    data = "from recaudit.data.interactions import Interactions\nfrom .split import Split"
+    taken = "from recaudit.data import Interactions"
+    assert violations({"data/__init__.py": data, "data/split.py": "", "attacks/base.py": taken}) == []
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES))
+def test_every_module_says_what_it_is(path: str) -> None:
+    assert ast.get_docstring(ast.parse(SOURCES[path], path)), f"{path} has no docstring"
+
+
+def loads_torch(module: str) -> bool:
+    """Whether importing ``module`` and all below it brings in torch, asked of a new interpreter."""
+    script = """
+import importlib, pkgutil, sys
+module = importlib.import_module(sys.argv[1])
+for below in pkgutil.walk_packages(getattr(module, "__path__", []), f"{module.__name__}."):
+    importlib.import_module(below.name)
+print("torch" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", script, module], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.split() == ["True"]
+
+
+def test_the_report_loads_no_torch() -> None:
+    assert not loads_torch("recaudit.report")
+
+
+def test_the_torch_check_sees_torch() -> None:
+    assert loads_torch("recaudit.rng")
