@@ -1,0 +1,177 @@
+"""The stored result of an audit, as the report reads it: ``result.json`` and nothing of the audit's own types."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from recaudit import __version__
+from recaudit.errors import UsageError
+
+__all__ = ["DataDescription", "Figure", "Ledger", "Result", "Stage", "parse_result", "read_result"]
+
+
+class _Stored(BaseModel):
+    # Keys that a later version of the same series adds are kept and written again, never refused.
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Figure(_Stored):
+    """One measured figure, a row of ``figures.csv``.
+
+    Args:
+        data: name of the data.
+        victim: the victim's model.
+        clone: the clone's model, ``None`` where the row has no clone.
+        attack: name of the attack, or ``popularity`` (floor), ``retrained`` (ceiling) or ``victim``.
+        users: ``all``, ``queried`` or ``unqueried``.
+        metric: for instance ``agreement@50``.
+        value: the mean over users and seeds; ``None`` where it is not available.
+        low: lower end of the 95 % interval.
+        high: upper end of the 95 % interval.
+        seeds: number of seeds behind the value.
+    """
+
+    data: str
+    victim: str
+    clone: str | None = None
+    attack: str
+    users: str
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    seeds: int
+
+
+class Ledger(_Stored):
+    """What one attack asked of the victim in one seed: lists served, distinct users, distinct items shown."""
+
+    attack: str
+    seed: int
+    lists: int
+    users: int
+    items: int
+    budget: int | None = None
+
+
+class Stage(_Stored):
+    """How long one stage of one seed took, in seconds, and its epochs where it trained a model."""
+
+    seed: int
+    stage: str
+    seconds: float | None
+    epochs: int | None = None
+
+
+class DataDescription(_Stored):
+    """Size of the data and of the parts that the audit split it into; ``None`` where the audit has no such part."""
+
+    name: str
+    n_users: int | None = None
+    n_items: int | None = None
+    n_interactions: int | None = None
+    density: float | None = None
+    target_users: int | None = None
+    auxiliary_users: int | None = None
+    target_interactions: int | None = None
+    known_users: int | None = None
+    queried_users: int | None = None
+    validation_users: int | None = None
+    unqueried_users: int | None = None
+
+
+class Result(_Stored):
+    """One audit: what was asked for (``spec``), with what (``versions``), on what (``data``), and what came out."""
+
+    recaudit: str
+    created: datetime
+    spec: dict[str, Any]
+    spec_hash: str
+    versions: dict[str, str]
+    data: DataDescription
+    ledgers: tuple[Ledger, ...]
+    stages: tuple[Stage, ...]
+    figures: tuple[Figure, ...]
+
+    def to_json(self) -> str:
+        """Return the text of ``result.json``, figures in full precision."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_result(values: Mapping[str, Any], where: str = "result") -> Result:
+    """Return the result that plain values hold; a number that is not finite counts as not available.
+
+    Raises:
+        UsageError: where a key is missing or holds something else than expected, or where another series of
+            recaudit wrote it; the message begins with ``where``.
+    """
+    version = values.get("recaudit")
+    if not isinstance(version, str):
+        raise UsageError(f"{where}: no version under the key 'recaudit'; expected what `recaudit audit` wrote")
+    if _series(version) != _series(__version__):
+        raise UsageError(
+            f"{where}: written by recaudit {version}, this is {__version__}; "
+            f"run the audit again or install recaudit {version}"
+        )
+    try:
+        return Result.model_validate(_plain(values))
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False)
+        place = ".".join(map(str, first["loc"]))
+        found = "" if first["type"] == "missing" else f", found {_short(first['input'])}"
+        more = f" (and {len(others)} more)" if others else ""
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UsageError(f"{where}: damaged at {place!r}: {message}{found}{more}; run the audit again") from None
+
+
+def read_result(path: Path) -> Result:
+    """Return the result stored at ``path``, a ``result.json`` or the output directory that holds one.
+
+    Raises:
+        UsageError: where there is no such file, it cannot be read as an audit's result, or another series of
+            recaudit wrote it; the message names the file.
+    """
+    file = path / "result.json" if path.is_dir() else path
+    try:
+        values = json.loads(file.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{file}: no such file; expected a result.json that `recaudit audit` wrote") from None
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{file}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}); "
+            "the file is damaged, run the audit again"
+        ) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise UsageError(f"{file}: not a JSON text in UTF-8; the file is damaged, run the audit again") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{file}: found a JSON {type(values).__name__}, expected the object that an audit writes")
+    return parse_result(values, where=str(file))
+
+
+def _series(version: str) -> list[str]:
+    # Below 1.0 the second number marks what does not fit together, above it the first one does.
+    numbers = version.split(".")
+    return numbers[:2] if numbers[0] == "0" else numbers[:1]
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` with numbers that JSON cannot hold as ``None`` and text that UTF-8 cannot hold mended."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,164 @@
+"""The figures of a result, arranged: one row an attack between the floor and the ceiling."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from recaudit.report.result import Figure, Result
+
+__all__ = ["CEILING", "FLOOR", "VICTIM", "Arranged", "Row", "arrange", "ends", "number", "printable", "share"]
+
+FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
+_ATTACKS = ("QSD", "PTD", "PTQ", "PTA", "PTA(Pre)", "PTAQ", "PTAQ(Pre)")
+_NAMES = {FLOOR: "Popular list", CEILING: "Retrained", VICTIM: "Victim"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The figures of one attack, or of one of the references that it stands between.
+
+    Args:
+        attack: the name that ``figures.csv`` gives it.
+        label: what to call it in tables.
+        figures: its figures by metric and users.
+    """
+
+    attack: str
+    label: str
+    figures: dict[tuple[str, str], Figure]
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the row is a floor, a ceiling or the victim, and no attack."""
+        return self.attack in _NAMES
+
+    def find(self, metric: str, *users: str) -> Figure | None:
+        """Return the figure of ``metric`` for the first of ``users`` that has one."""
+        return next((self.figures[metric, group] for group in users if (metric, group) in self.figures), None)
+
+    def value(self, metric: str, *users: str) -> float | None:
+        """Return the value of the figure that ``find`` returns, ``None`` where there is none."""
+        figure = self.find(metric, *users)
+        return None if figure is None else figure.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arranged:
+    """A result's figures in the order in which the report shows them.
+
+    Args:
+        k: length of the lists that the headline compares.
+        floor: the most popular unseen items, where measured.
+        attacks: the attacks, those with less knowledge first and unknown ones last.
+        ceiling: the victim retrained with another seed, where measured.
+        victim: the victim itself, where measured.
+        doubled: figures that stand more than once for the same attack, users and metric.
+    """
+
+    k: int
+    floor: Row | None
+    attacks: tuple[Row, ...]
+    ceiling: Row | None
+    victim: Row | None
+    doubled: tuple[Figure, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Floor, attacks and ceiling, in this order; what was not measured is left out."""
+        return tuple(row for row in (self.floor, *self.attacks, self.ceiling) if row is not None)
+
+    def metric(self, name: str) -> str:
+        """Return ``name@k``."""
+        return f"{name}@{self.k}"
+
+    @property
+    def strongest(self) -> Row | None:
+        """The attack with the highest agreement on unqueried users."""
+        agreement = self.metric("agreement")
+        measured = [row for row in self.attacks if row.value(agreement, "unqueried") is not None]
+        return max(measured, key=lambda row: row.value(agreement, "unqueried") or 0.0, default=None)
+
+    def leftover(self, shown: Iterable[Figure | None]) -> tuple[Figure, ...]:
+        """Return the figures that ``shown`` leaves out, in the order of the rows."""
+        seen = {id(figure) for figure in shown}
+        rows = (*self.rows, *((self.victim,) if self.victim else ()))
+        return (*(f for row in rows for f in row.figures.values() if id(f) not in seen), *self.doubled)
+
+
+def arrange(result: Result) -> Arranged:
+    """Arrange the figures of ``result``; every figure is in one of the rows or among ``doubled``."""
+    setting = next(
+        ((f.data, f.victim, f.clone) for f in result.figures if f.attack not in _NAMES),
+        (result.data.name, None, None),
+    )
+    rows: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
+    doubled = []
+    for figure in result.figures:
+        figures = rows.setdefault((figure.attack, _label(figure, setting)), {})
+        key = (figure.metric, figure.users)
+        if key in figures:
+            doubled.append(figure)
+        else:
+            figures[key] = figure
+    made = [Row(attack=attack, label=label, figures=figures) for (attack, label), figures in rows.items()]
+    references = {row.attack: row for row in made if row.is_reference}
+    order = {attack: place for place, attack in enumerate(_ATTACKS)}
+    attacks = [row for row in made if not row.is_reference]
+    return Arranged(
+        k=_list_length(result),
+        floor=references.get(FLOOR),
+        attacks=tuple(sorted(attacks, key=lambda row: order.get(row.attack, len(order)))),
+        ceiling=references.get(CEILING),
+        victim=references.get(VICTIM),
+        doubled=tuple(doubled),
+    )
+
+
+def _label(figure: Figure, setting: tuple[str, str | None, str | None]) -> str:
+    # A result holds one setting; a row of another one says how it differs, so that the two are never mixed up.
+    if figure.attack in _NAMES:
+        return _NAMES[figure.attack]
+    attack = printable(figure.attack)
+    parts = zip((figure.data, figure.victim, figure.clone), setting, ("on {}", "victim {}", "clone {}"), strict=True)
+    others = [words.format(printable(str(value))) for value, usual, words in parts if value != usual]
+    return f"{attack} ({', '.join(others)})" if others else attack
+
+
+def _list_length(result: Result) -> int:
+    named = [f.metric.partition("@")[2] for f in result.figures if f.metric.startswith("agreement@")]
+    lengths = [int(text) for text in named if text.isdecimal()]
+    wanted = result.spec.get("k")
+    if isinstance(wanted, int) and (wanted in lengths or not lengths):
+        return wanted
+    return lengths[0] if lengths else 50
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a replacement character for each control character, so that names stay names."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Return ``value`` with ``digits`` decimals, commas between thousands and a true minus sign.
+
+    What rounds to zero has no sign; ``None`` reads ``not available``.
+    """
+    if value is None:
+        return "not available"
+    text = f"{value:,.{digits}f}"
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    """Return a share from 0 to 1 in per cent with one decimal; ``None`` reads ``not available``."""
+    return number(value) if value is None else f"{number(100 * value, 1)} %"
+
+
+def ends(figure: Figure, digits: int, scale: float = 1.0) -> str:
+    """Return the interval of ``figure`` as ``62.1–67.0``, or as ``−3.0 to 1.2`` where a sign would be misread.
+
+    The text is empty where the interval is not available.
+    """
+    if figure.low is None or figure.high is None:
+        return ""
+    between = " to " if min(figure.low, figure.high) < 0 else "–"
+    return between.join(number(scale * end, digits) for end in (figure.low, figure.high))

@@ -1,0 +1,203 @@
+"""What a result says in plain words: the verdict, what to read with care, and what each attack knows."""
+
+from dataclasses import dataclass
+
+from recaudit.report.result import DataDescription, Result
+from recaudit.report.rows import Arranged, Row, ends, number, printable, share
+
+__all__ = ["Knowledge", "caution", "estimate", "is_generated", "knowledge", "setting", "verdict"]
+
+# A victim that shows nearly the same list to everybody is matched by that list.
+_NARROW = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What an attack is given, and what it does with it in one sentence.
+
+    Args:
+        interactions: whether it has whole histories of some of the victim's users.
+        auxiliary: whether it has interactions of other users with the same items.
+        lists: whether it asks the victim for lists.
+        method: the sentence.
+    """
+
+    interactions: bool
+    auxiliary: bool
+    lists: bool
+    method: str
+
+
+_START = "Starts from the items' vectors of a model trained on the auxiliary data"
+_KNOWLEDGE = {
+    "QSD": Knowledge(
+        interactions=False,
+        auxiliary=False,
+        lists=True,
+        method="Learns from the victim's lists alone to rank what they rank.",
+    ),
+    "PTD": Knowledge(
+        interactions=True,
+        auxiliary=False,
+        lists=False,
+        method="Trains the same kind of model on the known histories and asks for nothing.",
+    ),
+    "PTQ": Knowledge(
+        interactions=True,
+        auxiliary=False,
+        lists=True,
+        method="Trains on the known histories, then learns to rank as the victim's lists do.",
+    ),
+    "PTA": Knowledge(
+        interactions=True,
+        auxiliary=True,
+        lists=False,
+        method="Trains on the known histories and weighs in items' vectors learned from the auxiliary data.",
+    ),
+    "PTAQ": Knowledge(
+        interactions=True,
+        auxiliary=True,
+        lists=True,
+        method="Uses all three: known histories, auxiliary data, and the victim's lists.",
+    ),
+    "PTA(Pre)": Knowledge(
+        interactions=True,
+        auxiliary=True,
+        lists=False,
+        method=f"{_START}, then trains on the known histories.",
+    ),
+    "PTAQ(Pre)": Knowledge(
+        interactions=True,
+        auxiliary=True,
+        lists=True,
+        method=f"{_START}, trains on the known histories, then learns from the victim's lists.",
+    ),
+}
+
+
+def knowledge(attack: str) -> Knowledge | None:
+    """Return what ``attack`` is given, ``None`` where the report does not know the attack."""
+    return _KNOWLEDGE.get(attack)
+
+
+def is_generated(result: Result) -> bool:
+    """Return whether the data of ``result`` are recaudit's generated ones."""
+    data = result.spec.get("data")
+    source = data.get("source") if isinstance(data, dict) else data
+    return "synthetic" in (source, result.data.name)
+
+
+def estimate(row: Row, metric: str, users: str) -> str:
+    """Return a share with its interval, ``64.7 % (62.1–67.0)``."""
+    figure = row.find(metric, users)
+    if figure is None or figure.value is None:
+        return "not available"
+    interval = ends(figure, 1, 100)
+    return f"{share(figure.value)} ({interval})" if interval else share(figure.value)
+
+
+def verdict(result: Result, arranged: Arranged) -> str:
+    """Return the paragraph that the report opens with: the strongest attack, the floor and the ceiling."""
+    agreement = arranged.metric("agreement")
+    best = arranged.strongest
+    if best is None:
+        sentences = ["No attack in this audit has an agreement on unqueried users, so there is no headline to give."]
+    else:
+        whose = "the strongest attack" if len(arranged.attacks) > 1 else "the one attack of this audit"
+        sentences = [
+            f"{_given(result.data, best)}, {whose} ({best.label}) reproduces "
+            f"{estimate(best, agreement, 'unqueried')} of the items that the victim recommends to users "
+            "whose lists nobody asked for."
+        ]
+    if arranged.floor is not None:
+        sentences.append(
+            "Listing the most popular items that a user has not seen, with no attack at all, gets "
+            f"{estimate(arranged.floor, agreement, 'unqueried')}."
+        )
+    if arranged.ceiling is not None:
+        sentences.append(
+            "The victim trained once more with another seed agrees with itself at "
+            f"{estimate(arranged.ceiling, agreement, 'unqueried')}."
+        )
+    place = best and best.value(arranged.metric("place"), "unqueried", "all")
+    if best is not None and place is not None and arranged.floor and arranged.ceiling:
+        sentences.append(f"{best.label} goes {number(100 * place)} % of the way from the popular list to that ceiling.")
+    return " ".join(sentences)
+
+
+def _given(data: DataDescription, row: Row) -> str:
+    """Return what the attack had, as the opening of a sentence."""
+    known = knowledge(row.attack)
+    parts = []
+    lists = row.value("lists", "all", "queried", "unqueried")
+    if known is None or known.lists:
+        parts += [f"{number(lists, 0)} of the victim's lists" if lists else "the victim's lists"]
+    if known is None:
+        parts = parts if lists else []
+    elif known.interactions:
+        of_all = f" of {number(data.target_users)}" if data.target_users and data.known_users else ""
+        who = f"{number(data.known_users)}{of_all} users" if data.known_users else "some of the users"
+        parts.append(f"the histories of {who}{_percent(data.known_users, data.target_users)}")
+    if known and known.auxiliary:
+        others = f"{number(data.auxiliary_users)} " if data.auxiliary_users else ""
+        parts.append(f"auxiliary data of {others}other users")
+    if not parts:
+        return "With what it was given"
+    return f"With {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}"
+
+
+def _percent(part: int | None, whole: int | None) -> str:
+    return f" ({number(100 * part / whole)} %)" if part and whole else ""
+
+
+def caution(result: Result, arranged: Arranged) -> list[str]:
+    """Return what the reader must bear in mind, one text a matter, the gravest first."""
+    notes = []
+    if is_generated(result):
+        notes.append(
+            "The data are generated by recaudit. The figures show that the audit works; "
+            "never read them as the leak of a real recommender."
+        )
+    notes += _against_references(arranged)
+    if max((figure.seeds for figure in result.figures), default=0) == 1:
+        notes.append(
+            "One seed: the intervals cover the choice of users only and leave out how much the figures change "
+            "when the models are trained again. Use more seeds before relying on a difference."
+        )
+    if any(figure.value is None for figure in result.figures):
+        notes.append("Some figures are not available: their part of the audit gave no number to compare.")
+    return notes
+
+
+def _against_references(arranged: Arranged) -> list[str]:
+    agreement = arranged.metric("agreement")
+    floor = arranged.floor and arranged.floor.value(agreement, "unqueried")
+    ceiling = arranged.ceiling and arranged.ceiling.value(agreement, "unqueried")
+    notes = []
+    if floor is not None and ceiling is not None and ceiling - floor < _NARROW:
+        notes.append(
+            "The popular list and the retrained victim lie close together: the victim shows much the same items to "
+            "everybody, or a retrained one differs from it as much as the popular list does. "
+            "Agreement cannot tell a clone from the popular list here."
+        )
+    below = [
+        row.label
+        for row in arranged.attacks
+        if floor is not None and (value := row.value(agreement, "unqueried")) is not None and value <= floor
+    ]
+    if below:
+        verb = "is" if len(below) == 1 else "are"
+        notes.append(
+            f"{', '.join(below)} {verb} beaten by the popular list on unqueried users: "
+            "somebody who knows only which items are popular would do better there."
+        )
+    return notes
+
+
+def setting(result: Result) -> str:
+    """Return data, victim, clone and the number of seeds in a line."""
+    attack = next((f for f in result.figures if f.clone), None)
+    victim = next((f.victim for f in result.figures), "unknown")
+    clone = f", {attack.clone} clone" if attack else ""
+    seeds = max((figure.seeds for figure in result.figures), default=0)
+    return printable(f"{result.data.name}: {victim} victim{clone}, {seeds} seed{'' if seeds == 1 else 's'}")
