@@ -1,0 +1,194 @@
+"""BPR-MF and logistic matrix factorisation, and what all trained networks have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from recaudit.data.interactions import Interactions
+from recaudit.metrics.ranking import recall
+from recaudit.models import losses
+from recaudit.models.base import Run, TrainingLog
+from recaudit.models.networks import DotProduct, ItemTable, ItemVectors, Network, factors
+from recaudit.models.ranking import top_k
+from recaudit.models.sampling import ObservedItems
+from recaudit.models.training import Optimisation, Stopping, train
+from recaudit.rng import numpy_generator, torch_generator
+
+__all__ = ["BPR", "LMF", "ItemVectorMaker", "NetworkRecommender", "NetworkSpec", "validation_slice"]
+
+VALIDATION_K = 50
+
+
+class ItemVectorMaker(Protocol):
+    """Makes the item vectors that a network scores with; ``name`` tells a network's sets of them apart."""
+
+    def __call__(self, name: str, table: nn.Parameter) -> ItemVectors:
+        """Return item vectors that begin at ``table``."""
+
+
+def plain_items(name: str, table: nn.Parameter) -> ItemVectors:
+    """Return the table itself as the item vectors."""
+    del name
+    return ItemTable(table)
+
+
+class NetworkRecommender:
+    """A fitted network, asked for scores."""
+
+    def __init__(self, network: Network, *, n_users: int, n_items: int, device: str, log: TrainingLog | None) -> None:
+        self.network = network
+        self.n_users = n_users
+        self.n_items = n_items
+        self.device = device
+        self.log = log
+
+    def score(self, users: Int64[np.ndarray, "B"]) -> Float32[Tensor, "B I"]:
+        """Return the scores of all items for ``users``, on the network's device."""
+        with torch.no_grad():
+            return self.network.all_scores(torch.from_numpy(users).to(self.device))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the network's weights."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+
+
+class NetworkSpec(BaseModel, ABC):
+    """Hyperparameters that all trained networks share.
+
+    Args:
+        embedding_size: length of user and item vectors.
+        negatives: unseen items drawn for each interaction, uniformly.
+        validation_share: share of the training interactions kept out of it to decide when to stop.
+        optimisation: Adam's settings.
+        stopping: when training ends, judged by Recall@50 on the validation slice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(default=64, ge=1)
+    negatives: int = Field(default=1, ge=1)
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    optimisation: Optimisation = Optimisation()
+    stopping: Stopping = Stopping()
+
+    @abstractmethod
+    def network(
+        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker = plain_items
+    ) -> Network:
+        """Return an untrained network on the CPU."""
+
+    @abstractmethod
+    def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
+        """Return the mean loss of interactions (row 0) and items drawn for them (the other rows)."""
+
+    def fit(self, data: Interactions, run: Run) -> NetworkRecommender:
+        """Train a network on ``data``, short of a validation slice of it."""
+        network = self.network(data.n_users, data.n_items, torch_generator(run.seed, "initial"))
+        return self.fit_network(network, data, run, stage=f"training {self.model}")  # type: ignore[attr-defined]
+
+    def fit_network(self, network: Network, data: Interactions, run: Run, *, stage: str) -> NetworkRecommender:
+        """Train ``network`` in place on ``data``, short of a validation slice, and return it as a recommender."""
+        network.to(run.device)
+        train_part, offsets, items = validation_slice(data, self.validation_share, run.seed)
+        watched = NetworkRecommender(
+            network, n_users=data.n_users, n_items=data.n_items, device=run.device, log=None
+        )
+        users = np.flatnonzero(np.diff(offsets)).astype(np.int64)
+        relevant = (np.concatenate([[0], np.cumsum(np.diff(offsets)[users])]).astype(np.int64), items)
+
+        def validate() -> float:
+            lists = top_k(watched, users, train_part, VALIDATION_K)
+            return float(recall(lists.items, *relevant).mean()) if len(users) else 0.0
+
+        watched.log = train(
+            network,
+            ObservedItems(train=train_part, seen=data, negatives=self.negatives),
+            self.loss,
+            validate,
+            optimisation=self.optimisation,
+            stopping=self.stopping,
+            run=run,
+            stage=stage,
+        )
+        return watched
+
+    def restore(self, tensors: Mapping[str, Tensor], *, n_users: int, n_items: int) -> NetworkRecommender:
+        """Return the network with these weights, on the CPU."""
+        network = self.network(n_users, n_items, torch.Generator())
+        network.load_state_dict(dict(tensors))
+        network.eval()
+        return NetworkRecommender(network, n_users=n_users, n_items=n_items, device="cpu", log=None)
+
+
+def validation_slice(
+    data: Interactions, share: float, seed: int
+) -> tuple[Interactions, Int64[np.ndarray, "U1"], np.ndarray]:
+    """Cut a random share of the interactions out of ``data``, leaving every user at least one.
+
+    Returns:
+        The rest, and the cut items as (offsets, items) rows over the same users.
+    """
+    generator = numpy_generator(seed, "validation slice")
+    draws = generator.random(len(data.items))
+    cut = draws < share
+    # A user all of whose interactions were drawn keeps the one drawn highest.
+    left = np.bincount(data.users[~cut], minlength=data.n_users)
+    for user in np.flatnonzero(left == 0):
+        begin, end = data.offsets[user], data.offsets[user + 1]
+        cut[begin + int(np.argmax(draws[begin:end]))] = False
+    counts = np.bincount(data.users[cut], minlength=data.n_users)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return data.where(~cut), offsets, data.items[cut]
+
+
+class _Factorization(NetworkSpec, ABC):
+    def _dot_product(
+        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker, *, biases: bool
+    ) -> Network:
+        users = factors(n_users, self.embedding_size, generator)
+        items = make_items("items", factors(n_items, self.embedding_size, generator))
+        return DotProduct(users, items, n_items, biases=biases)
+
+
+class BPR(_Factorization):
+    """Matrix factorisation trained by Bayesian personalised ranking (Rendle et al. 2009)."""
+
+    model: Literal["bpr"] = "bpr"
+
+    def network(
+        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker = plain_items
+    ) -> Network:
+        """Return factors from N(0, 0.01²)."""
+        return self._dot_product(n_users, n_items, generator, make_items, biases=False)
+
+    def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
+        """Return the mean BPR loss."""
+        return losses.bpr(scores[:1].expand_as(scores[1:]), scores[1:]).mean()
+
+
+class LMF(_Factorization):
+    """Logistic matrix factorisation (Johnson 2014), on sampled negatives.
+
+    Args:
+        biases: add a bias a user and an item, as Johnson does; off by default.
+    """
+
+    model: Literal["lmf"] = "lmf"
+    biases: bool = False
+
+    def network(
+        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker = plain_items
+    ) -> Network:
+        """Return factors from N(0, 0.01²) and, where asked for, zero biases."""
+        return self._dot_product(n_users, n_items, generator, make_items, biases=self.biases)
+
+    def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
+        """Return the mean binary cross-entropy."""
+        return losses.logistic(scores).mean()
+

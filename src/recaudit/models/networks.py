@@ -1,0 +1,303 @@
+"""Networks that score items: inner products and neural collaborative filtering, over exchangeable item vectors.
+
+Shapes are named B for users of a batch, M for items a user, I for all items, D for factors, H for hidden units.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
+
+__all__ = ["NCFNetwork", "DotProduct", "ItemTable", "ItemVectors", "Network", "factors"]
+
+
+class Network(nn.Module, ABC):
+    """Scores pairs to train on and all items to rank."""
+
+    @abstractmethod
+    def pair_scores(
+        self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
+    ) -> Float32[Tensor, "M B"]:
+        """Return the score of ``items[m, b]`` for ``users[b]``."""
+
+    @abstractmethod
+    def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
+        """Return a fresh tensor with the scores of all items for ``users``."""
+
+    @abstractmethod
+    def item_vectors(self) -> dict[str, "ItemVectors"]:
+        """Return the modules that hold the item vectors, by name."""
+
+
+class ItemVectors(nn.Module, ABC):
+    """The items' vectors, which may depend on the user they are scored for."""
+
+    @abstractmethod
+    def vectors(
+        self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]
+    ) -> Float32[Tensor, "M B D"]:
+        """Return the vectors of ``items[m, b]`` as user vector ``users[b]`` meets them."""
+
+    @abstractmethod
+    def dots(
+        self, table: Float32[Tensor, "U D"], users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
+    ) -> Float32[Tensor, "M B"]:
+        """Return the inner products of ``table[users[b]]`` with the vectors of ``items[m, b]``."""
+
+    @abstractmethod
+    def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
+        """Return the inner products of user vectors with the vectors of all items."""
+
+    @abstractmethod
+    def all_projected(
+        self, users: Float32[Tensor, "B D"], weight: Float32[Tensor, "H D"]
+    ) -> Float32[Tensor, "#B I H"]:
+        """Return the vectors of all items, as the users meet them, times ``weight`` transposed."""
+
+    @abstractmethod
+    def learned(self) -> Float32[Tensor, "I D"]:
+        """Return the item vectors that do not depend on the user, as learned."""
+
+
+def factors(n: int, size: int, generator: torch.Generator) -> nn.Parameter:
+    """Return ``n`` vectors of ``size`` drawn from N(0, 0.01²)."""
+    return nn.Parameter(torch.randn(n, size, generator=generator) * 0.01)
+
+
+@dataclass(eq=False)
+class _Workspace:
+    """Buffers of the closed-form gradient, kept between batches: fresh ones would fault in every page anew."""
+
+    rows: dict[tuple[int, ...], tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
+    gradients: dict[int, Tensor] = field(default_factory=dict)
+    forwards: int = 0
+
+    def gathered(self, table: Tensor, n_pairs: int, n_items: int) -> tuple[Tensor, Tensor, Tensor]:
+        key = (n_pairs, n_items)
+        if key not in self.rows:
+            size = table.shape[1]
+            self.rows[key] = (
+                table.new_empty(n_pairs, size),
+                table.new_empty(n_items * n_pairs, size),
+                table.new_empty(n_pairs, size),
+            )
+        return self.rows[key]
+
+    def add(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
+        """Add ``values`` to the gradient of ``table`` at ``rows``."""
+        if table.grad is None:
+            if id(table) not in self.gradients:
+                self.gradients[id(table)] = torch.empty_like(table)
+            table.grad = self.gradients[id(table)].zero_()
+        table.grad.scatter_add_(0, rows[:, None].expand(-1, table.shape[1]), values)
+
+
+class _TableDots(torch.autograd.Function):
+    """Inner products of rows of two tables, with the gradient in closed form.
+
+    With scores x_m = p·q_m, the gradient of a loss is ∂p = Σ_m (∂x_m) q_m and ∂q_m = (∂x_m) p. It is written
+    straight into the tables' ``grad`` through buffers that live as long as the network, which saves autograd's
+    dense temporaries; any loss of the scores works.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, work: _Workspace
+    ) -> Tensor:
+        n_items, n_pairs = items.shape
+        p, q, _ = work.gathered(users_table, n_pairs, n_items)
+        flat = items.reshape(-1)
+        torch.index_select(users_table, 0, users, out=p)
+        torch.index_select(items_table, 0, flat, out=q)
+        work.forwards += 1
+        ctx.given = (users_table, items_table, users, flat, n_items, work, work.forwards)
+        return torch.stack([torch.bmm(p[:, None], q_m[:, :, None]).view(-1) for q_m in q.view(n_items, n_pairs, -1)])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
+        (gradient,) = gradients
+        users_table, items_table, users, flat, n_items, work, forwards = ctx.given
+        if forwards != work.forwards:
+            raise RuntimeError("a batch's loss must be differentiated before the next batch is scored")
+        p, q, p_gradient = work.gathered(users_table, len(users), n_items)
+        q = q.view(n_items, len(users), -1)
+        torch.mul(q[0], gradient[0][:, None], out=p_gradient)
+        for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
+            p_gradient.addcmul_(q_m, gradient_m[:, None])
+        for q_m, gradient_m in zip(q, gradient, strict=True):
+            torch.mul(p, gradient_m[:, None], out=q_m)
+        work.add(users_table, users, p_gradient)
+        work.add(items_table, flat, q.view(len(flat), -1))
+        return (None,) * 5
+
+
+class ItemTable(ItemVectors):
+    """One learned vector an item, the same for all users."""
+
+    def __init__(self, table: nn.Parameter) -> None:
+        super().__init__()
+        self.table = table
+        self._work = _Workspace()
+
+    def vectors(
+        self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]
+    ) -> Float32[Tensor, "M B D"]:
+        """Return rows of the table."""
+        del users
+        return nn.functional.embedding(items, self.table)
+
+    def dots(
+        self, table: Float32[Tensor, "U D"], users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
+    ) -> Float32[Tensor, "M B"]:
+        """Return inner products of rows of both tables; their gradient is in closed form."""
+        if not torch.is_grad_enabled():
+            return (table[users] * self.table[items]).sum(-1)
+        scores: Tensor = _TableDots.apply(table, self.table, users, items, self._work)  # type: ignore[no-untyped-call]
+        return scores
+
+    def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
+        """Return one matrix product."""
+        return users @ self.table.T
+
+    def all_projected(
+        self, users: Float32[Tensor, "B D"], weight: Float32[Tensor, "H D"]
+    ) -> Float32[Tensor, "#B I H"]:
+        """Return the projected table, once for all users."""
+        del users
+        return (self.table @ weight.T)[None]
+
+    def learned(self) -> Float32[Tensor, "I D"]:
+        """Return the table."""
+        return self.table.detach()
+
+
+class DotProduct(Network):
+    """Inner products of user and item vectors, with bias terms or without.
+
+    r_ij = p_i · q_j (Zhu et al. 2023, Eq. 1), plus b_i + b_j where ``biases`` is set (Johnson 2014).
+    """
+
+    def __init__(self, users: nn.Parameter, items: ItemVectors, n_items: int, *, biases: bool = False) -> None:
+        super().__init__()
+        self.users = users
+        self.items = items
+        self.user_bias = nn.Parameter(torch.zeros(len(users))) if biases else None
+        self.item_bias = nn.Parameter(torch.zeros(n_items)) if biases else None
+
+    def pair_scores(
+        self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
+    ) -> Float32[Tensor, "M B"]:
+        """Return inner products."""
+        scores = self.items.dots(self.users, users, items)
+        if self.user_bias is not None and self.item_bias is not None:
+            scores = scores + self.user_bias[users] + self.item_bias[items]
+        return scores
+
+    def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
+        """Return inner products with all items."""
+        scores = self.items.all_dots(self.users[users])
+        if self.user_bias is not None and self.item_bias is not None:
+            scores = scores + self.user_bias[users][:, None] + self.item_bias
+        return scores
+
+    def item_vectors(self) -> dict[str, ItemVectors]:
+        """Return the one set of item vectors."""
+        return {"items": self.items}
+
+
+class NCFNetwork(Network):
+    """Neural collaborative filtering (He et al. 2017): MLP (Eq. 10), GMF (Eq. 9) or both joined, NeuMF (Eq. 12).
+
+    The perceptron's first layer takes user and item vectors side by side, W [p; q] = W_p p + W_q q, so all
+    items' part of it is one matrix product.
+    """
+
+    USERS_AT_A_TIME = 8
+
+    def __init__(
+        self,
+        users: dict[Literal["mlp", "gmf"], nn.Parameter],
+        items: dict[Literal["mlp", "gmf"], ItemVectors],
+        hidden: tuple[int, ...],
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.users = nn.ParameterDict(users)
+        self.items = nn.ModuleDict(items)
+        size = next(iter(users.values())).shape[1]
+        self.layers = nn.ModuleList()
+        width = 0
+        if "mlp" in users:
+            widths = (2 * size, *hidden)
+            self.layers.extend(
+                _glorot(n_in, n_out, generator) for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
+            )
+            width += hidden[-1]
+        if "gmf" in users:
+            width += size
+        self.output = _glorot(width, 1, generator)
+
+    def pair_scores(
+        self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
+    ) -> Float32[Tensor, "M B"]:
+        """Return the scores of pairs."""
+        parts = []
+        if "mlp" in self.users:
+            p = nn.functional.embedding(users, self.users["mlp"])
+            q = self._vectors("mlp").vectors(p, items)
+            x = torch.cat([p.expand_as(q), q], dim=-1)
+            for layer in self.layers:
+                x = torch.relu(layer(x))
+            parts.append(x)
+        if "gmf" in self.users:
+            p = nn.functional.embedding(users, self.users["gmf"])
+            parts.append(p * self._vectors("gmf").vectors(p, items))
+        scores: Tensor = self.output(torch.cat(parts, dim=-1)).squeeze(-1)
+        return scores
+
+    def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
+        """Return the scores of all items, a few users at a time so that hidden units stay in cache."""
+        return torch.cat([self._all_scores(some) for some in users.split(self.USERS_AT_A_TIME)])
+
+    def _all_scores(self, users: Tensor) -> Tensor:
+        weight, scores = self.output.weight[0], self.output.bias
+        if "mlp" in self.users:
+            p = self.users["mlp"][users]
+            first = self.layers[0]
+            assert isinstance(first, nn.Linear)
+            of_users, of_items = first.weight.split(p.shape[1], dim=1)
+            x = self._vectors("mlp").all_projected(p, of_items) + (p @ of_users.T + first.bias)[:, None]
+            x = torch.relu_(x)
+            for layer in self.layers[1:]:
+                x = torch.relu_(layer(x))
+            scores = scores + x @ weight[: x.shape[-1]]
+            weight = weight[x.shape[-1] :]
+        if "gmf" in self.users:
+            p = self.users["gmf"][users]
+            scores = scores + self._weighted_gmf(p, weight)
+        return scores
+
+    def _weighted_gmf(self, p: Tensor, weight: Tensor) -> Tensor:
+        """Return Σ_d w_d p_d q_d for all items: the projection of the item vectors on w∘p, user by user."""
+        vectors = self._vectors("gmf")
+        return torch.cat([vectors.all_projected(row[None], (weight * row)[None])[..., 0] for row in p])
+
+    def _vectors(self, part: str) -> ItemVectors:
+        vectors = self.items[part]
+        assert isinstance(vectors, ItemVectors)
+        return vectors
+
+    def item_vectors(self) -> dict[str, ItemVectors]:
+        """Return the item vectors of the perceptron and of the product."""
+        return {part: self._vectors(part) for part in self.items}
+
+
+def _glorot(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """Return a layer with Glorot-uniform weights from ``generator`` and zero biases."""
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    nn.init.xavier_uniform_(layer.weight, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,111 @@
+"""Top-k lists from scores: seen items excluded, ties broken by item number."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+
+from recaudit.data.interactions import Interactions
+from recaudit.models.base import Recommender, TopK
+
+__all__ = ["best_items", "top_k"]
+
+CHUNK_SCORES = 1 << 24
+"""Scores held at a time: 64 MiB of float32."""
+
+
+def top_k(recommender: Recommender, users: Int64[np.ndarray, "U"], seen: Interactions, k: int) -> TopK:
+    """Return each user's k best items among those that ``seen`` does not hold for them.
+
+    Works in chunks of users, so that memory stays bounded whatever their number. Equal scores are ranked by
+    item number, lowest first. A list of a user with fewer than k unseen items ends in ``-1``.
+
+    Args:
+        recommender: scores the items.
+        users: numbers of users that both ``recommender`` and ``seen`` know.
+        seen: the histories to exclude, over the same users and items as the recommender.
+        k: length of the lists.
+    """
+    items = np.full((len(users), k), -1, dtype=np.int64)
+    scores = np.full((len(users), k), -np.inf, dtype=np.float32)
+    rows = max(1, CHUNK_SCORES // recommender.n_items)
+    width = min(k, recommender.n_items)
+    for start in range(0, len(users), rows):
+        chunk = users[start : start + rows]
+        with torch.no_grad():
+            table = recommender.score(chunk)
+            excluded_rows, excluded_items = _positions(seen, chunk)
+            table[excluded_rows.to(table.device), excluded_items.to(table.device)] = -torch.inf
+            best, order = best_items(table, width)
+        found = torch.where(best == -torch.inf, -1, order)
+        items[start : start + rows, :width] = found.cpu().numpy()
+        scores[start : start + rows, :width] = best.cpu().numpy()
+    return TopK(items=items, scores=scores)
+
+
+def _positions(seen: Interactions, users: Int64[np.ndarray, "B"]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return row and item of every seen pair of ``users``, rows counted from 0."""
+    lengths = (seen.offsets[users + 1] - seen.offsets[users]).astype(np.int64)
+    rows = np.repeat(np.arange(len(users)), lengths)
+    ends = np.cumsum(lengths)
+    within = np.arange(len(rows)) - np.repeat(ends - lengths, lengths)
+    items = seen.items[seen.offsets[users][rows] + within]
+    return torch.from_numpy(rows), torch.from_numpy(items.astype(np.int64))
+
+
+def best_items(
+    scores: Float32[torch.Tensor, "B I"], k: int
+) -> tuple[Float32[torch.Tensor, "B k"], Int64[torch.Tensor, "B k"]]:
+    """Return the k best scores of each row, best first, and their items; equal scores by item number.
+
+    The k best items lie in the k groups of items with the highest maxima, so a cheap maximum over groups
+    narrows the search before anything is sorted. Rows in which a tie might cross the edge of what was looked
+    at (the next group or the next item scores as high as the k-th) are sorted in full.
+    """
+    n_rows, n_items = scores.shape
+    group = 1 << max(0, round(math.log2(max(1.0, n_items / (k + 1))) / 2))
+    n_groups = -(-n_items // group)
+    if group == 1 or n_groups <= k + 1:
+        values, items = torch.topk(scores, min(k + 1, n_items), dim=1)
+        unsure = values[:, k - 1] == values[:, k] if n_items > k else torch.zeros(n_rows, dtype=torch.bool)
+    else:
+        values, items, unsure = _narrowed(scores, k, group, n_groups)
+    values, items = _by_score_then_item(values[:, :k], items[:, :k])
+    for row in torch.nonzero(unsure).flatten().tolist():
+        order = torch.sort(scores[row], descending=True, stable=True).indices[:k]
+        items[row] = order
+        values[row] = scores[row, order]
+    return values, items
+
+
+def _narrowed(
+    scores: torch.Tensor, k: int, group: int, n_groups: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the k best values and items of each row by way of groups, and the rows where a tie leaves doubt.
+
+    Group ``g`` holds the items ``g, g + n_groups, g + 2 n_groups, …``, so that its maximum is taken along
+    contiguous memory.
+    """
+    n_rows, n_items = scores.shape
+    whole = (group - 1) * n_groups
+    maxima = scores[:, :whole].view(n_rows, group - 1, n_groups).amax(dim=1)
+    rest = n_items - whole
+    maxima[:, :rest] = torch.maximum(maxima[:, :rest], scores[:, whole:])
+    heads, groups = torch.topk(maxima, k + 1, dim=1)
+    candidates = groups[:, :k, None] + torch.arange(group, device=scores.device) * n_groups
+    candidates = candidates.view(n_rows, -1)
+    inside = candidates < n_items
+    found = scores.gather(1, candidates.clamp_max(n_items - 1)).masked_fill_(~inside, -torch.inf)
+    values, places = torch.topk(found, k + 1, dim=1)
+    edge = values[:, k - 1]
+    unsure = (edge == values[:, k]) | (edge == heads[:, k])
+    return values, candidates.gather(1, places), unsure
+
+
+def _by_score_then_item(values: torch.Tensor, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sort each row by score, best first, and by item where scores are equal."""
+    by_item = items.argsort(dim=1)
+    values, items = values.gather(1, by_item), items.gather(1, by_item)
+    by_score = values.argsort(dim=1, descending=True, stable=True)
+    return values.gather(1, by_score), items.gather(1, by_score)

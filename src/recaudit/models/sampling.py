@@ -1,0 +1,113 @@
+"""What one epoch trains on, drawn at once: shuffled interactions, each with unseen items."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from recaudit.data.interactions import Interactions
+
+__all__ = ["Examples", "Membership", "ObservedItems", "equal_batches"]
+
+BITMAP_PAIRS = 1 << 30
+"""Up to this many user-item pairs, membership is looked up in a table of a byte a pair (1 GiB)."""
+
+
+class Examples(Protocol):
+    """Draws what one epoch trains on."""
+
+    def epoch(self, generator: torch.Generator) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "M N"]]:
+        """Return N users and, for each, M items whose scores the loss compares, in random order."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Membership:
+    """Tells which user-item pairs are taken, and draws items that are not.
+
+    Args:
+        keys: ``user * n_items + item`` of every taken pair, in any order.
+        n_users: number of users.
+        n_items: number of items.
+    """
+
+    keys: Int64[np.ndarray, "N"]
+    n_users: int
+    n_items: int
+
+    @cached_property
+    def _table(self) -> Tensor | None:
+        if self.n_users * self.n_items > BITMAP_PAIRS:
+            return None
+        table = torch.zeros(self.n_users * self.n_items, dtype=torch.bool)
+        table[torch.from_numpy(self.keys)] = True
+        return table
+
+    @cached_property
+    def _sorted(self) -> Tensor:
+        return torch.from_numpy(np.sort(self.keys))
+
+    def taken(self, users: Int64[Tensor, "N"], items: Int64[Tensor, "N"]) -> Bool[Tensor, "N"]:
+        """Tell for each pair whether it is taken."""
+        keys = users * self.n_items + items
+        if self._table is not None:
+            return self._table[keys]
+        places = torch.searchsorted(self._sorted, keys).clamp_max_(len(self._sorted) - 1)
+        return self._sorted[places] == keys
+
+    def draw_free(self, users: Int64[Tensor, "N"], generator: torch.Generator) -> Int64[Tensor, "N"]:
+        """Draw for each user one item uniformly among those not taken, by rejection.
+
+        A user who has taken every item gets any item after 100 rounds: there is nothing better to give.
+        """
+        items = torch.randint(self.n_items, users.shape, generator=generator)
+        open_ = torch.nonzero(self.taken(users, items)).flatten()
+        for _ in range(100):
+            if len(open_) == 0:
+                break
+            items[open_] = torch.randint(self.n_items, open_.shape, generator=generator)
+            open_ = open_[self.taken(users[open_], items[open_])]
+        return items
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObservedItems:
+    """Every interaction once an epoch, each with ``negatives`` items drawn uniformly from the user's unseen ones.
+
+    ``train`` are the interactions to learn; items in ``seen`` (a superset: the validation slice too) are
+    never drawn, so that no held-out item is pushed down.
+    """
+
+    train: Interactions
+    seen: Interactions
+    negatives: int = 1
+
+    @cached_property
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        users, items = self.train.users, self.train.items
+        return torch.from_numpy(users.astype(np.int64)), torch.from_numpy(items.astype(np.int64))
+
+    @cached_property
+    def _membership(self) -> Membership:
+        return Membership(keys=self.seen.keys, n_users=self.seen.n_users, n_items=self.seen.n_items)
+
+    def epoch(self, generator: torch.Generator) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "M N"]]:
+        """Return the shuffled users and a row of their items above rows of sampled ones."""
+        users, items = self._pairs
+        order = torch.randperm(len(users), generator=generator)
+        users = users[order]
+        drawn = [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
+        return users, torch.stack([items[order], *drawn])
+
+
+def equal_batches(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """Cut ``range(n)`` into the fewest batches of at most ``batch_size``, equal in size to within one.
+
+    A tail batch of a few rows would weigh as much under Adam as a full one, and be mostly noise.
+    """
+    n_batches = -(-n // batch_size)
+    edges = [n * b // n_batches for b in range(n_batches + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))

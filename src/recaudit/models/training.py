@@ -1,0 +1,109 @@
+"""The one training loop: Adam over what an epoch draws, stopped early on a validation score."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float32
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from recaudit.models.base import Run, TrainingLog
+from recaudit.models.networks import Network
+from recaudit.models.sampling import Examples, equal_batches
+from recaudit.rng import torch_generator
+
+__all__ = ["Optimisation", "Stopping", "train"]
+
+
+class Stopping(BaseModel):
+    """When a training ends.
+
+    Args:
+        epochs: at most this many.
+        evaluate_every: epochs between two looks at the validation score.
+        patience: epochs without a better score after which training stops; the best state is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=300, ge=1)
+    evaluate_every: int = Field(default=5, ge=1)
+    patience: int = Field(default=20, ge=1)
+
+
+class Optimisation(BaseModel):
+    """Adam's settings: learning rate, batch size and L2 regularisation (``reg``, Adam's ``weight_decay``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=2048, ge=1)
+    reg: float = Field(default=0.0, ge=0)
+
+
+def train(
+    network: Network,
+    examples: Examples,
+    loss: Callable[[Float32[Tensor, "M B"]], Float32[Tensor, ""]],
+    validate: Callable[[], float],
+    *,
+    optimisation: Optimisation,
+    stopping: Stopping,
+    run: Run,
+    stage: str,
+) -> TrainingLog:
+    """Train ``network`` in place and leave it in the state with the best validation score.
+
+    The untrained state is a candidate too, so that fine-tuning never ends below where it began.
+
+    Args:
+        network: what to train; its parameters are on ``run.device``.
+        examples: draws what an epoch trains on, always from CPU streams, so that devices see the same draws.
+        loss: the mean loss of the (M, B) scores of a batch's items.
+        validate: the score to maximise; called without gradients, in evaluation mode.
+        optimisation: Adam's settings.
+        stopping: when to end.
+        run: seed, device and progress.
+        stage: what to call this training where progress is shown.
+    """
+    began = time.perf_counter()
+    generator = torch_generator(run.seed, "train", "epochs")
+    adam = torch.optim.Adam(
+        network.parameters(), lr=optimisation.learning_rate, weight_decay=optimisation.reg, fused=True
+    )
+    best_epoch, best_score = 0, _score(network, validate)
+    best_state = _copy(network)
+    scores = [(0, best_score)]
+    epoch = 0
+    while epoch < stopping.epochs and epoch - best_epoch < stopping.patience:
+        epoch += 1
+        users, items = (drawn.to(run.device) for drawn in examples.epoch(generator))
+        for start, end in equal_batches(len(users), optimisation.batch_size):
+            adam.zero_grad(set_to_none=True)
+            loss(network.pair_scores(users[start:end], items[:, start:end])).backward()  # type: ignore[no-untyped-call]
+            adam.step()
+        if epoch % stopping.evaluate_every == 0 or epoch == stopping.epochs:
+            score = _score(network, validate)
+            scores.append((epoch, score))
+            if score > best_score:
+                best_epoch, best_score, best_state = epoch, score, _copy(network)
+        run.progress(stage, epoch, stopping.epochs)
+    network.load_state_dict(best_state)
+    network.eval()
+    seconds = time.perf_counter() - began
+    return TrainingLog(
+        epochs=epoch, best_epoch=best_epoch, best_score=best_score, scores=tuple(scores), seconds=seconds
+    )
+
+
+def _score(network: Network, validate: Callable[[], float]) -> float:
+    network.eval()
+    with torch.no_grad():
+        score = validate()
+    network.train()
+    return score
+
+
+def _copy(network: Network) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
