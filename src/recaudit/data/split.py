@@ -1,7 +1,7 @@
 """Split users into the target's and the rest, and hold out some of the target's interactions."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int32, Int64
@@ -39,7 +39,7 @@ class SplitSpec(BaseModel):
     auxiliary_share: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
-    def _some_users_stay_unqueried(self) -> Self:
+    def _some_users_stay_unqueried(self) -> "SplitSpec":
         if self.queried + self.validation >= 1:
             raise ValueError(
                 f"queried + validation is {self.queried:g} + {self.validation:g}; it must be below 1, "

@@ -118,7 +118,7 @@ def _hits(
 ) -> np.ndarray:
     """Mark (U, k) where a list's item is among its row's relevant items."""
     n_users = len(lists)
-    width = 1 + max(lists.max(initial=0), items.max(initial=0))
+    width = 1 + int(max(lists.max(initial=0), items.max(initial=0)))
     relevant = _keys(np.repeat(np.arange(n_users), np.diff(offsets)), items, width)
     # Padding would take the key of the row before it, so it is masked.
     return np.isin(_keys(np.arange(n_users)[:, None], lists, width), relevant) & (lists >= 0)
@@ -129,7 +129,7 @@ def _ranks_in(lists: Int[np.ndarray, "U k"], reference: Int[np.ndarray, "U k"]) 
     n_users, k = reference.shape
     if reference.size == 0:
         return np.full(lists.shape, -1, dtype=np.int64)
-    width = 1 + max(lists.max(initial=0), reference.max(initial=0))
+    width = 1 + int(max(lists.max(initial=0), reference.max(initial=0)))
     rows = np.arange(n_users)[:, None]
     # Padding goes to the end of the sorted keys, where no item finds it.
     sought = np.where(reference >= 0, _keys(rows, reference, width), n_users * width).ravel()
