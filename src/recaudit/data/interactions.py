@@ -1,6 +1,7 @@
 """Interactions: who interacted with what, as ordered histories."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,27 @@ import polars as pl
 from jaxtyping import Float32, Int32, Int64
 from scipy import sparse
 
-__all__ = ["Interactions"]
+from recaudit.errors import UsageError
+
+__all__ = ["Interactions", "RepeatedPair"]
+
+# Interactions whose keys are sorted at a time in the check for repeated pairs: small enough for a
+# processor's cache.
+BLOCK = 1 << 20
+
+
+class RepeatedPair(ValueError):
+    """A user has the same item twice.
+
+    Args:
+        user_id: the user's external id.
+        item_id: the item's external id.
+    """
+
+    def __init__(self, user_id: int | str, item_id: int | str) -> None:
+        super().__init__(f"user {user_id!r} has item {item_id!r} twice")
+        self.user_id = user_id
+        self.item_id = item_id
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,6 +51,7 @@ class Interactions:
         times: seconds or any other order, one an interaction, or ``None``.
 
     Raises:
+        RepeatedPair: where a user has an item twice (a ``ValueError``).
         ValueError: where the parts do not fit together; the message names the part and the first offender.
     """
 
@@ -42,23 +64,24 @@ class Interactions:
     times: Int64[np.ndarray, "N"] | None = None
 
     def __post_init__(self) -> None:
-        if self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
-            raise ValueError(f"offsets run from {self.offsets[0]} to {self.offsets[-1]}, not 0 to {len(self.items)}")
+        if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
+            ends = f"{self.offsets[0]} to {self.offsets[-1]}" if len(self.offsets) else "nothing to nothing"
+            raise ValueError(f"offsets run from {ends}, not 0 to {len(self.items)}")
         if len(self.user_ids) != self.n_users:
             raise ValueError(f"{len(self.user_ids)} user ids for {self.n_users} users")
         for name, column in (("ratings", self.ratings), ("times", self.times)):
             if column is not None and len(column) != len(self.items):
                 raise ValueError(f"{len(column)} {name} for {len(self.items)} interactions")
-        lengths = np.diff(self.offsets)
+        lengths = self.lengths
         if (lengths < 1).any():
-            raise ValueError(f"user {self.user_ids[int(np.argmin(lengths))]!r} has no items; leave such users out")
+            raise ValueError(
+                f"user {self.user_ids[int(np.argmin(lengths))]!r} has no items; leave such users out"
+            )
         if len(self.items) and not (self.items.min() >= 0 and self.items.max() < self.n_items):
             raise ValueError(f"item numbers must lie in 0..{self.n_items - 1}")
-        order = np.sort(self.keys)
-        twice = np.flatnonzero(order[1:] == order[:-1])
-        if len(twice):
-            user, item = divmod(int(order[twice[0]]), self.n_items)
-            raise ValueError(f"user {self.user_ids[user]!r} has item {self.item_ids[item]!r} twice")
+        repeat = self._first_repeat()
+        if repeat is not None:
+            raise RepeatedPair(self.user_ids[repeat[0]], self.item_ids[repeat[1]])
         for part in (self.offsets, self.items, self.ratings, self.times):
             if part is not None:
                 part.flags.writeable = False
@@ -91,7 +114,10 @@ class Interactions:
     @property
     def keys(self) -> Int64[np.ndarray, "N"]:
         """``user * n_items + item`` of each interaction: one number a pair."""
-        return self.users.astype(np.int64) * self.n_items + self.items
+        keys = self.users.astype(np.int64)
+        keys *= self.n_items
+        keys += self.items
+        return keys
 
     @property
     def popularity(self) -> Int64[np.ndarray, "I"]:
@@ -100,13 +126,49 @@ class Interactions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the histories and the ids: equal where the interactions are equal, whatever their name."""
-        digest = hashlib.sha256(str(self.n_items).encode())
-        for part in (self.offsets, self.items, self.ratings, self.times):
-            digest.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
+        """SHA-256 over the histories and the ids: equal where the interactions are equal.
+
+        The name does not count, nor do a library's version and the machine's byte order.
+        """
+        digest = hashlib.sha256(f"{self.n_users} {self.n_items} {len(self.items)}".encode())
+        for part, kind in (
+            (self.offsets, "<i8"),
+            (self.items, "<i4"),
+            (self.ratings, "<f4"),
+            (self.times, "<i8"),
+        ):
+            digest.update(b"-" if part is None else np.ascontiguousarray(part, dtype=kind).tobytes())
         for ids in (self.user_ids, self.item_ids):
-            digest.update(np.asarray(ids.hash(seed=0)).tobytes() if ids.dtype == pl.String else ids.to_numpy().tobytes())
+            if ids.dtype == pl.String:
+                digest.update(b"text" + ids.str.len_bytes().to_numpy().astype("<i8").tobytes())
+                digest.update("".join(ids.to_list()).encode())
+            else:
+                digest.update(b"integers" + ids.to_numpy().astype("<i8").tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def _user_numbers(self) -> dict[int | str, int]:
+        return {user: number for number, user in enumerate(self.user_ids.to_list())}
+
+    @cached_property
+    def _item_numbers(self) -> dict[int | str, int]:
+        return {item: number for number, item in enumerate(self.item_ids.to_list())}
+
+    def user_numbers(self, user_ids: Iterable[int | str]) -> Int64[np.ndarray, "V"]:
+        """Return the numbers of the users with these external ids.
+
+        Raises:
+            UsageError: where an id is not in the data.
+        """
+        return _numbers(self.name, "user", self._user_numbers, user_ids)
+
+    def item_numbers(self, item_ids: Iterable[int | str]) -> Int64[np.ndarray, "V"]:
+        """Return the numbers of the items with these external ids.
+
+        Raises:
+            UsageError: where an id is not in the data.
+        """
+        return _numbers(self.name, "item", self._item_numbers, item_ids)
 
     def history(self, user: int) -> Int32[np.ndarray, "L"]:
         """Return the items of one user, oldest first."""
@@ -122,7 +184,9 @@ class Interactions:
         lengths = self.lengths[users]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         rows = np.repeat(self.offsets[users] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return self._picked(rows, offsets, self.user_ids.gather(users) if len(users) else self.user_ids.clear())
+        return self._picked(
+            rows, offsets, self.user_ids.gather(users) if len(users) else self.user_ids.clear()
+        )
 
     def where(self, keep: np.ndarray) -> "Interactions":
         """Return the interactions that the boolean ``keep`` (N,) marks; users left with none go."""
@@ -141,3 +205,31 @@ class Interactions:
             ratings=None if self.ratings is None else self.ratings[rows],
             times=None if self.times is None else self.times[rows],
         )
+
+    def _first_repeat(self) -> tuple[int, int] | None:
+        """Return the first user with a repeated item, and that item, block of users by block of users."""
+        first = 0
+        while first < self.n_users:
+            # At least one user a block, and as many as fit into BLOCK interactions.
+            last = int(np.searchsorted(self.offsets, self.offsets[first] + BLOCK, side="right")) - 1
+            last = max(last, first + 1)
+            begin, end = int(self.offsets[first]), int(self.offsets[last])
+            keys = np.repeat(np.arange(last - first, dtype=np.int64), np.diff(self.offsets[first : last + 1]))
+            keys *= self.n_items
+            keys += self.items[begin:end]
+            keys.sort()
+            twice = np.flatnonzero(keys[1:] == keys[:-1])
+            if len(twice):
+                user, item = divmod(int(keys[twice[0]]), self.n_items)
+                return first + user, item
+            first = last
+        return None
+
+
+def _numbers(
+    name: str, kind: str, known: dict[int | str, int], ids: Iterable[int | str]
+) -> Int64[np.ndarray, "V"]:
+    try:
+        return np.array([known[i] for i in ids], dtype=np.int64)
+    except KeyError as error:
+        raise UsageError(f"{name} has no {kind} with the id {error.args[0]!r}") from None

@@ -1,0 +1,177 @@
+"""Numbering: from columns of ids to users and items counted from zero, and from rows to ordered histories.
+
+Users and items are numbered by their ids' order: integers ascending, text by its code points. The numbers
+depend on the data alone, never on the order of the rows, on threads or on a hash.
+"""
+
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from jaxtyping import Int32, Int64
+from scipy import sparse
+
+from recaudit.data.interactions import Interactions, RepeatedPair
+
+__all__ = ["Repeats", "assemble", "dense"]
+
+Repeats = Literal["error", "first", "last"]
+
+# Rows that are put into the order of time at once, where their sort keys fit into one integer with the row's
+# place.
+BLOCK = 1 << 16
+
+
+def dense(ids: pl.Series) -> tuple[Int32[np.ndarray, "N"], pl.Series]:
+    """Give each distinct id a number, in the ids' order.
+
+    Args:
+        ids: integers or text, without nulls.
+
+    Returns:
+        The number of each row's id, and the ids in the order of their numbers.
+    """
+    if ids.dtype == pl.String:
+        distinct = ids.unique().sort()
+        return ids.cast(pl.Enum(distinct)).to_physical().cast(pl.Int32).to_numpy(), distinct
+    low, high = (int(end) for end in (ids.min(), ids.max()) if isinstance(end, int))
+    numbers = np.empty(len(ids), dtype=np.int32)
+    if high - low > 2 * len(ids) + (1 << 20):
+        distinct = ids.unique().sort()
+        searched = distinct.to_numpy()
+        for begin, chunk in _chunks(ids):
+            numbers[begin : begin + len(chunk)] = np.searchsorted(searched, chunk)
+        return numbers, distinct
+    # A table of the whole range is quicker than any search, and integer ids are mostly close to dense.
+    present = np.zeros(high - low + 1, dtype=np.bool_)
+    for _, chunk in _chunks(ids):
+        present[chunk - low] = True
+    table = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    for begin, chunk in _chunks(ids):
+        numbers[begin : begin + len(chunk)] = table[chunk - low]
+    return numbers, pl.Series(ids.name, np.flatnonzero(present) + low)
+
+
+def assemble(name: str, columns: dict[str, pl.Series], *, repeats: Repeats = "error") -> Interactions:
+    """Put rows together as interactions: histories in the order of time, the rows' order breaking ties.
+
+    Args:
+        name: what to call the data.
+        columns: ``user`` and ``item`` (integers or text), and, where known, ``rating`` (Float32), ``time``
+            (whole numbers) and ``order`` (what to order by where it is finer than ``time``), one value a
+            row. The dict is emptied on the way, so that each column's memory goes back as soon as the column
+            is used.
+        repeats: what a repeated pair means: an error, or the first or the last of it in the history is kept.
+
+    Raises:
+        RepeatedPair: where a pair is repeated and ``repeats`` is ``"error"``.
+    """
+    users, user_ids = dense(columns.pop("user"))
+    numbers, item_ids = dense(columns.pop("item"))
+    parts: dict[str, np.ndarray] = {"items": numbers}
+    for role, part in (("rating", "ratings"), ("time", "times"), ("order", "order")):
+        if role in columns:
+            parts[part] = columns.pop(role).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
+    parts = _taken(parts, _by_user(users, len(user_ids)))
+    del users, numbers
+    order = parts.pop("order", parts.get("times"))
+    parts = _taken(parts, _by_time(offsets, order))
+    try:
+        return _interactions(name, offsets, parts, user_ids, item_ids)
+    except RepeatedPair:
+        if repeats == "error":
+            raise
+    offsets, parts = _without_repeats(offsets, parts, len(item_ids), repeats)
+    return _interactions(name, offsets, parts, user_ids, item_ids)
+
+
+def _interactions(
+    name: str, offsets: np.ndarray, parts: dict[str, np.ndarray], user_ids: pl.Series, item_ids: pl.Series
+) -> Interactions:
+    return Interactions(
+        name=name,
+        offsets=offsets,
+        items=parts["items"],
+        user_ids=user_ids,
+        item_ids=item_ids,
+        ratings=parts.get("ratings"),
+        times=parts.get("times"),
+    )
+
+
+def _chunks(ids: pl.Series) -> list[tuple[int, np.ndarray]]:
+    """Return the series' pieces as arrays, without a copy, each with the row that it begins at."""
+    arrays = [chunk.to_numpy() for chunk in ids.get_chunks()]
+    begins = np.cumsum([0, *(len(a) for a in arrays)])
+    return [(int(begin), array) for begin, array in zip(begins, arrays, strict=False)]
+
+
+def _taken(parts: dict[str, np.ndarray], rows: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Take these rows of each part, one part after the other to keep the peak of memory low."""
+    if rows is not None:
+        for part in parts:
+            parts[part] = parts[part][rows]
+    return parts
+
+
+def _by_user(users: Int32[np.ndarray, "N"], n_users: int) -> Int32[np.ndarray, "N"] | None:
+    """Return the rows, user by user and else as they stand, or ``None`` where they are so already."""
+    if len(users) < 2 or bool((users[1:] >= users[:-1]).all()):
+        return None
+    # Building sparse rows is a stable counting sort in linear time.
+    rows = np.arange(len(users), dtype=np.int32)
+    ones = np.ones(len(users), dtype=np.int8)
+    return (
+        sparse.coo_array((ones, (users, rows)), shape=(n_users, len(users))).tocsr().indices.astype(np.int32)
+    )
+
+
+def _by_time(
+    offsets: Int64[np.ndarray, "U1"], times: Int64[np.ndarray, "N"] | None
+) -> Int32[np.ndarray, "N"] | None:
+    """Return the rows by time within each user, ties as they stand, or ``None`` if they are so already."""
+    if times is None or _ordered(offsets, times):
+        return None
+    rows = np.empty(len(times), dtype=np.int32)
+    first = 0
+    while first < len(offsets) - 1:
+        last = max(int(np.searchsorted(offsets, offsets[first] + BLOCK, side="right")) - 1, first + 1)
+        begin, end = int(offsets[first]), int(offsets[last])
+        users = np.repeat(np.arange(last - first), np.diff(offsets[first : last + 1]))
+        rows[begin:end] = _block_order(users, times[begin:end]) + begin
+        first = last
+    return rows
+
+
+def _ordered(offsets: Int64[np.ndarray, "U1"], times: Int64[np.ndarray, "N"]) -> bool:
+    falls = np.flatnonzero(times[1:] < times[:-1]) + 1
+    return bool(np.isin(falls, offsets, assume_unique=True).all()) if len(falls) < len(offsets) else False
+
+
+def _block_order(users: Int64[np.ndarray, "N"], times: Int64[np.ndarray, "N"]) -> Int64[np.ndarray, "N"]:
+    """Return the stable order by user, then time, of a block of rows."""
+    low = int(times.min())
+    span = int(times.max()) - low + 1
+    bits = len(times).bit_length()
+    if (int(users[-1]) + 1) * span << bits >= 1 << 63:
+        return np.lexsort((times, users))
+    # User, time and row in one integer: sorting plain integers is several times faster than sorting indices.
+    keys = ((users * span + (times - low)) << bits) | np.arange(len(times))
+    keys.sort()
+    order: np.ndarray = keys & ((1 << bits) - 1)
+    return order
+
+
+def _without_repeats(
+    offsets: Int64[np.ndarray, "U1"], parts: dict[str, np.ndarray], n_items: int, repeats: Repeats
+) -> tuple[Int64[np.ndarray, "U1"], dict[str, np.ndarray]]:
+    """Keep the first or the last of each repeated pair."""
+    users = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    keys = users * n_items + parts["items"]
+    if repeats == "last":
+        rows = np.sort(len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1])
+    else:
+        rows = np.sort(np.unique(keys, return_index=True)[1])
+    lengths = np.bincount(users[rows], minlength=len(offsets) - 1)
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), _taken(parts, rows)
