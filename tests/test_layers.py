@@ -12,8 +12,18 @@ import recaudit
 
 PACKAGE = Path(recaudit.__file__).parent
 BASE = ("errors", "files", "metrics", "rng")  # these import nothing else of ours; everybody may import them
-# From left to right.
-LAYERS = ("data", "models", "oracle", "attacks", "audit", "experiments", "papers", "report", "cli")
+LAYERS = (  # from left to right
+    "validation",
+    "data",
+    "models",
+    "oracle",
+    "attacks",
+    "audit",
+    "experiments",
+    "papers",
+    "report",
+    "cli",
+)
 OUTSIDE = ("__init__", "__main__")  # the package's face and `python -m recaudit` stand right of everything
 
 SOURCES = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
