@@ -19,9 +19,18 @@ _INVENTED: dict[str, tuple[float, float, float, float, float, int, float]] = {
 }
 
 
-def _row(attack: str, users: str, metric: str, value: float | None, spread: float | None = None) -> dict[str, Any]:
+def _row(
+    attack: str, users: str, metric: str, value: float | None, spread: float | None = None
+) -> dict[str, Any]:
     low, high = (None, None) if value is None or spread is None else (value - spread, value + spread)
-    names = {"data": "ml-1m", "victim": "bpr", "clone": "bpr", "attack": attack, "users": users, "metric": metric}
+    names = {
+        "data": "ml-1m",
+        "victim": "bpr",
+        "clone": "bpr",
+        "attack": attack,
+        "users": users,
+        "metric": metric,
+    }
     return names | {"value": value, "low": low, "high": high, "seeds": 5}
 
 
@@ -42,7 +51,11 @@ def _figures() -> list[dict[str, Any]]:
             counts = {"lists": lists, "users": lists, "items": 2310 if lists else 0}
             rows += [_row(attack, "all", metric, count) for metric, count in counts.items()]
         rows.append(_row(attack, "all", "seconds", seconds, seconds / 20))
-    return [*rows, _row("victim", "all", "recall@50", 0.43605, 0.006), _row("victim", "all", "ndcg@50", 0.259, 0.005)]
+    return [
+        *rows,
+        _row("victim", "all", "recall@50", 0.43605, 0.006),
+        _row("victim", "all", "ndcg@50", 0.259, 0.005),
+    ]
 
 
 _SPEC = {
@@ -80,7 +93,8 @@ def values() -> dict[str, Any]:
         stages.append({"seed": seed, "stage": "victim", "seconds": 61.2 + seed, "epochs": 95})
         stages.append({"seed": seed, "stage": "auxiliary", "seconds": 58.0, "epochs": 90})
         stages += [
-            {"seed": seed, "stage": name, "seconds": row[-1], "epochs": None} for name, row in _INVENTED.items()
+            {"seed": seed, "stage": name, "seconds": row[-1], "epochs": None}
+            for name, row in _INVENTED.items()
         ]
     ledgers = [
         {"attack": name, "seed": seed, "lists": 272, "users": 272, "items": 2310 + seed, "budget": None}

@@ -1,4 +1,4 @@
-"""The stored result of an audit, as the report reads it: ``result.json`` and nothing of the audit's own types."""
+"""The stored result of an audit, as the report reads it from ``result.json``."""
 
 import json
 import math
@@ -69,7 +69,7 @@ class Stage(_Stored):
 
 
 class DataDescription(_Stored):
-    """Size of the data and of the parts that the audit split it into; ``None`` where the audit has no such part."""
+    """Size of the data and of the audit's parts of it; ``None`` where there is no such part."""
 
     name: str
     n_users: int | None = None
@@ -86,7 +86,7 @@ class DataDescription(_Stored):
 
 
 class Result(_Stored):
-    """One audit: what was asked for (``spec``), with what (``versions``), on what (``data``), and what came out."""
+    """One audit: what was asked for, with which versions, on what data, and what came out."""
 
     recaudit: str
     created: datetime
@@ -112,7 +112,9 @@ def parse_result(values: Mapping[str, Any], where: str = "result") -> Result:
     """
     version = values.get("recaudit")
     if not isinstance(version, str):
-        raise UsageError(f"{where}: no version under the key 'recaudit'; expected what `recaudit audit` wrote")
+        raise UsageError(
+            f"{where}: no version under the key 'recaudit'; expected what `recaudit audit` wrote"
+        )
     if _series(version) != _series(__version__):
         raise UsageError(
             f"{where}: written by recaudit {version}, this is {__version__}; "
@@ -126,7 +128,9 @@ def parse_result(values: Mapping[str, Any], where: str = "result") -> Result:
         found = "" if first["type"] == "missing" else f", found {_short(first['input'])}"
         more = f" (and {len(others)} more)" if others else ""
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise UsageError(f"{where}: damaged at {place!r}: {message}{found}{more}; run the audit again") from None
+        raise UsageError(
+            f"{where}: damaged at {place!r}: {message}{found}{more}; run the audit again"
+        ) from None
 
 
 def read_result(path: Path) -> Result:
@@ -140,7 +144,9 @@ def read_result(path: Path) -> Result:
     try:
         values = json.loads(file.read_bytes().decode("utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{file}: no such file; expected a result.json that `recaudit audit` wrote") from None
+        raise UsageError(
+            f"{file}: no such file; expected a result.json that `recaudit audit` wrote"
+        ) from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
@@ -149,9 +155,13 @@ def read_result(path: Path) -> Result:
             "the file is damaged, run the audit again"
         ) from None
     except (UnicodeDecodeError, RecursionError):
-        raise UsageError(f"{file}: not a JSON text in UTF-8; the file is damaged, run the audit again") from None
+        raise UsageError(
+            f"{file}: not a JSON text in UTF-8; the file is damaged, run the audit again"
+        ) from None
     if not isinstance(values, dict):
-        raise UsageError(f"{file}: found a JSON {type(values).__name__}, expected the object that an audit writes")
+        raise UsageError(
+            f"{file}: found a JSON {type(values).__name__}, expected the object that an audit writes"
+        )
     return parse_result(values, where=str(file))
 
 
@@ -162,7 +172,7 @@ def _series(version: str) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value`` with numbers that JSON cannot hold as ``None`` and text that UTF-8 cannot hold mended."""
+    """Return ``value`` without numbers that JSON cannot hold and characters that UTF-8 cannot hold."""
     if isinstance(value, Mapping):
         return {_plain(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -114,11 +114,13 @@ def arrange(result: Result) -> Arranged:
 
 
 def _label(figure: Figure, setting: tuple[str, str | None, str | None]) -> str:
-    # A result holds one setting; a row of another one says how it differs, so that the two are never mixed up.
+    # A result holds one setting; a row of another one says how it differs, so that the two stay apart.
     if figure.attack in _NAMES:
         return _NAMES[figure.attack]
     attack = printable(figure.attack)
-    parts = zip((figure.data, figure.victim, figure.clone), setting, ("on {}", "victim {}", "clone {}"), strict=True)
+    parts = zip(
+        (figure.data, figure.victim, figure.clone), setting, ("on {}", "victim {}", "clone {}"), strict=True
+    )
     others = [words.format(printable(str(value))) for value, usual, words in parts if value != usual]
     return f"{attack} ({', '.join(others)})" if others else attack
 
@@ -154,7 +156,7 @@ def share(value: float | None) -> str:
 
 
 def ends(figure: Figure, digits: int, scale: float = 1.0) -> str:
-    """Return the interval of ``figure`` as ``62.1–67.0``, or as ``−3.0 to 1.2`` where a sign would be misread.
+    """Return the interval of ``figure`` as ``62.1–67.0``, or ``−3.0 to 1.2`` where a sign would be misread.
 
     The text is empty where the interval is not available.
     """

@@ -29,23 +29,25 @@ _NOT_MEASURED = "–"
 def terminal_table(result: Result) -> RenderableType:
     """Return the headline table for a terminal, with what to read with care below it.
 
-    One row an attack, the floor above and the ceiling below them. Every number has three decimals from 0 to 1,
-    as in ``figures.csv``. It fits 100 columns and 80, where intervals go below their values. Attacks that the
-    report does not know have a row like any other; figures of metrics that it does not know follow in a table.
+    One row an attack, the floor above and the ceiling below them, shares from 0 to 1 as in ``figures.csv``.
+    It fits 100 columns and 80, where intervals go below their values. Attacks that the report does not know
+    have a row like any other; figures of metrics that it does not know follow in a table.
     """
     arranged = arrange(result)
     table = Table(
         title=Text(setting(result)),
-        caption=Text(_caption(arranged)),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
+        pad_edge=False,
     )
     table.add_column("attack", max_width=24, overflow="fold")
     for top, bottom in _headings(arranged):
         # An interval, "(0.623–0.671)", is 13 wide and goes below its value where both do not fit.
         wide = bottom.endswith("queried")
-        table.add_column(f"{top}\n{bottom}", justify="right", no_wrap=not wide, min_width=13 if wide else None)
+        table.add_column(
+            f"{top}\n{bottom}", justify="right", no_wrap=not wide, min_width=13 if wide else None
+        )
     for row in arranged.rows:
         last_attack = bool(arranged.attacks) and row is arranged.attacks[-1]
         style = "italic" if row.is_reference else "bold" if row is arranged.strongest else ""
@@ -55,8 +57,8 @@ def terminal_table(result: Result) -> RenderableType:
             style=style,
             end_section=row is arranged.floor or last_attack,
         )
-    parts: list[RenderableType] = [table]
-    parts += [Padding(Text(f"Note: {note}"), (1, 0, 0, 0)) for note in caution(result, arranged)]
+    notes = [_caption(arranged), *(f"Note: {note}" for note in caution(result, arranged))]
+    parts: list[RenderableType] = [table, *(Padding(Text(note), (1, 0, 0, 0)) for note in notes)]
     unknown = [figure for figure in result.figures if not _has_a_place(figure, arranged)]
     return Group(*parts, *([_other_figures(unknown)] if unknown else []))
 
@@ -141,15 +143,17 @@ def _caption(arranged: Arranged) -> str:
     own = arranged.victim and arranged.victim.find(recall, "all", "unqueried")
     victim = f"; the victim's own is {_estimate(own, interval=True)}" if own else ""
     return (
-        "In brackets: 95 % intervals. Place: 0 is the popular list, 1 the victim retrained with another seed. "
-        f"Recall: the clone's own{victim}. {_NOT_MEASURED}: not measured or not available."
+        "In brackets: 95 % intervals. Place: 0 is the popular list, 1 the victim retrained with another "
+        f"seed. Recall: the clone's own{victim}. {_NOT_MEASURED}: not measured or not available."
     )
 
 
 def _has_a_place(figure: Figure, arranged: Arranged) -> bool:
     """Return whether the report's own tables have a column for the metric, at this k and for these users."""
     known = _METRICS | {arranged.metric(name) for name in _METRICS_AT_K}
-    return figure.metric in known and figure.users in _GROUPS and all(figure is not f for f in arranged.doubled)
+    return (
+        figure.metric in known and figure.users in _GROUPS and all(figure is not f for f in arranged.doubled)
+    )
 
 
 def _other_figures(figures: Sequence[Figure]) -> RenderableType:

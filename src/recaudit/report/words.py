@@ -101,7 +101,9 @@ def verdict(result: Result, arranged: Arranged) -> str:
     agreement = arranged.metric("agreement")
     best = arranged.strongest
     if best is None:
-        sentences = ["No attack in this audit has an agreement on unqueried users, so there is no headline to give."]
+        sentences = [
+            "No attack in this audit has an agreement on unqueried users, so there is no headline to give."
+        ]
     else:
         whose = "the strongest attack" if len(arranged.attacks) > 1 else "the one attack of this audit"
         sentences = [
@@ -119,9 +121,11 @@ def verdict(result: Result, arranged: Arranged) -> str:
             "The victim trained once more with another seed agrees with itself at "
             f"{estimate(arranged.ceiling, agreement, 'unqueried')}."
         )
-    place = best and best.value(arranged.metric("place"), "unqueried", "all")
+    place = best.value(arranged.metric("place"), "unqueried", "all") if best else None
     if best is not None and place is not None and arranged.floor and arranged.ceiling:
-        sentences.append(f"{best.label} goes {number(100 * place)} % of the way from the popular list to that ceiling.")
+        sentences.append(
+            f"{best.label} goes {number(100 * place)} % of the way from the popular list to that ceiling."
+        )
     return " ".join(sentences)
 
 
@@ -161,8 +165,8 @@ def caution(result: Result, arranged: Arranged) -> list[str]:
     notes += _against_references(arranged)
     if max((figure.seeds for figure in result.figures), default=0) == 1:
         notes.append(
-            "One seed: the intervals cover the choice of users only and leave out how much the figures change "
-            "when the models are trained again. Use more seeds before relying on a difference."
+            "One seed: the intervals cover the choice of users only and leave out how much the figures "
+            "change when the models are trained again. Use more seeds before relying on a difference."
         )
     if any(figure.value is None for figure in result.figures):
         notes.append("Some figures are not available: their part of the audit gave no number to compare.")
@@ -171,13 +175,13 @@ def caution(result: Result, arranged: Arranged) -> list[str]:
 
 def _against_references(arranged: Arranged) -> list[str]:
     agreement = arranged.metric("agreement")
-    floor = arranged.floor and arranged.floor.value(agreement, "unqueried")
-    ceiling = arranged.ceiling and arranged.ceiling.value(agreement, "unqueried")
+    floor = arranged.floor.value(agreement, "unqueried") if arranged.floor else None
+    ceiling = arranged.ceiling.value(agreement, "unqueried") if arranged.ceiling else None
     notes = []
     if floor is not None and ceiling is not None and ceiling - floor < _NARROW:
         notes.append(
-            "The popular list and the retrained victim lie close together: the victim shows much the same items to "
-            "everybody, or a retrained one differs from it as much as the popular list does. "
+            "The popular list and the retrained victim lie close together: the victim shows much the same "
+            "items to everybody, or a retrained one differs from it as much as the popular list does. "
             "Agreement cannot tell a clone from the popular list here."
         )
     below = [

@@ -1,0 +1,242 @@
+"""The report as one page: no script, font or picture from elsewhere, nothing that a browser would fetch."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from recaudit.report.figures import NARROW, WIDE, agreement_picture, recall_picture
+from recaudit.report.result import Figure, Result, Stage
+from recaudit.report.rows import Arranged, Row, arrange, ends, number, printable, share
+from recaudit.report.tables import lists_asked, seconds_taken
+from recaudit.report.words import caution, is_generated, knowledge, setting, verdict
+
+__all__ = ["render_html"]
+
+_COUNTS = {"lists", "users", "items"}
+_SHARES = ("agreement@", "place@", "recall@")
+_ANY = ("all", "queried", "unqueried")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell of a table in the page: the value, the interval below it, and the figure that they show."""
+
+    text: str
+    interval: str = ""
+    figure: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row of a table in the page; ``kind`` is ``reference``, ``strongest`` or empty."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    kind: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table of the page."""
+
+    headings: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def render_html(result: Result) -> str:
+    """Return the report as one self-contained HTML page; every figure of ``result`` stands in it."""
+    arranged = arrange(result)
+    grids = {
+        "agreement": _agreement(arranged),
+        "quality": _quality(arranged),
+        "cost": _cost(result, arranged),
+    }
+    shown = [cell.figure for grid in grids.values() for line in grid.lines for cell in line.cells]
+    place = files("recaudit.report")
+    style = place.joinpath("report.css").read_text(encoding="utf-8")
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(place.joinpath("report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        result=result,
+        arranged=arranged,
+        style=Markup(style),
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        title=setting(result),
+        verdict=verdict(result, arranged),
+        notes=caution(result, arranged),
+        generated=is_generated(result),
+        grids=grids,
+        knowledge=[(row.label, knowledge(row.attack)) for row in arranged.attacks],
+        pictures=_pictures(result, arranged),
+        stages=_stages(result.stages),
+        data=_data(result),
+        groups=_groups(result),
+        others=_others(arranged.leftover(shown)),
+        spec=yaml.safe_dump(result.spec, sort_keys=False, allow_unicode=True, width=72),
+        created=f"{result.created.day} {result.created:%B %Y, %H:%M %Z}".strip(),
+        seeds=result.spec.get("seeds"),
+    )
+
+
+def _pictures(result: Result, arranged: Arranged) -> dict[str, list[tuple[str, Markup]]]:
+    """Return each picture that there are figures for, twice: for wide and for narrow pages."""
+    drawings = {"agreement": agreement_picture, "recall": recall_picture}
+    return {
+        metric: [
+            (size, Markup(draw(result, width, f"{metric}-{size}")))
+            for size, width in (("wide", WIDE), ("narrow", NARROW))
+        ]
+        for metric, draw in drawings.items()
+        if any(row.value(arranged.metric(metric), *_ANY) is not None for row in arranged.rows)
+    }
+
+
+def _cell(figure: Figure | None) -> Cell:
+    """Return how ``figure`` stands in a table: shares in per cent, indices from 0 to 1, counts whole."""
+    if figure is None:
+        return Cell(text="–")
+    if figure.value is None:
+        return Cell(text="not available", figure=figure)
+    if figure.metric.startswith(_SHARES):
+        return Cell(text=share(figure.value), interval=ends(figure, 1, 100), figure=figure)
+    if figure.metric == "seconds" or figure.metric in _COUNTS:
+        digits = 1 if figure.metric == "seconds" and figure.value < 10 else 0
+        spread = ends(figure, digits) if figure.low != figure.high else ""
+        return Cell(text=number(figure.value, digits), interval=spread, figure=figure)
+    return Cell(text=number(figure.value, 3), interval=ends(figure, 3), figure=figure)
+
+
+def _lines(arranged: Arranged, rows: Iterable[Row], wanted: Sequence[tuple[str, ...]]) -> tuple[Line, ...]:
+    """Return a line a row; ``wanted`` names a metric and the users to take it for, in order."""
+    return tuple(
+        Line(
+            label=row.label,
+            cells=tuple(_cell(row.find(*names)) for names in wanted),
+            kind="reference" if row.is_reference else "strongest" if row is arranged.strongest else "",
+        )
+        for row in rows
+    )
+
+
+def _agreement(arranged: Arranged) -> Grid:
+    agreement, place, rbo = map(arranged.metric, ("agreement", "place", "rbo"))
+    columns: list[tuple[str, tuple[str, ...]]] = [
+        ("Agreement, unqueried users", (agreement, "unqueried")),
+        ("Agreement, queried users", (agreement, "queried")),
+        ("Agreement, all users", (agreement, "all")),
+        ("Place between floor and ceiling", (place, "unqueried", "all")),
+        ("RBO", (rbo, "unqueried", "all")),
+    ]
+    if not any(row.find(agreement, "all") for row in arranged.rows):
+        del columns[2]
+    return Grid(
+        headings=tuple(heading for heading, _ in columns),
+        lines=_lines(arranged, arranged.rows, [names for _, names in columns]),
+    )
+
+
+def _quality(arranged: Arranged) -> Grid:
+    recall, ndcg = arranged.metric("recall"), arranged.metric("ndcg")
+    rows = (*arranged.rows, *((arranged.victim,) if arranged.victim else ()))
+    wanted = [(recall, "all", "unqueried"), (ndcg, "all", "unqueried")]
+    measured = [row for row in rows if any(row.find(*names) for names in wanted)]
+    return Grid(
+        headings=(f"Recall@{arranged.k}", f"NDCG@{arranged.k}"), lines=_lines(arranged, measured, wanted)
+    )
+
+
+def _cost(result: Result, arranged: Arranged) -> Grid:
+    lines = []
+    for row in arranged.rows:
+        ledgers = [ledger for ledger in result.ledgers if ledger.attack == row.attack]
+        budgets = {"none" if ledger.budget is None else number(ledger.budget) for ledger in ledgers}
+        counted = {
+            "lists": lists_asked(result, row),
+            "users": _mean([ledger.users for ledger in ledgers]),
+            "items": _mean([ledger.items for ledger in ledgers]),
+            "seconds": seconds_taken(result, row),
+        }
+        cells = []
+        for metric, value in counted.items():
+            figure = row.find(metric, *_ANY)
+            text = "–" if value is None else number(value)
+            cells.append(Cell(text=text) if figure is None else _cell(figure))
+        cells.insert(3, Cell(text=", ".join(sorted(budgets)) or "–"))
+        lines.append(Line(label=row.label, cells=tuple(cells), kind="reference" if row.is_reference else ""))
+    headings = ("Lists asked", "Distinct users", "Distinct items shown", "Budget of lists", "Seconds")
+    return Grid(headings=headings, lines=tuple(lines))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _stages(stages: Sequence[Stage]) -> Grid:
+    lines = []
+    for name in dict.fromkeys(stage.stage for stage in stages):
+        same = [stage for stage in stages if stage.stage == name]
+        seconds = _mean([stage.seconds for stage in same if stage.seconds is not None])
+        epochs = _mean([stage.epochs for stage in same if stage.epochs is not None])
+        cells = (
+            Cell(text=number(len(same))),
+            Cell(text=number(seconds, 0 if (seconds or 0) >= 10 else 1)),
+            Cell(text="–" if epochs is None else number(epochs)),
+        )
+        lines.append(Line(label=printable(name), cells=cells))
+    return Grid(headings=("Times run", "Mean seconds", "Mean epochs"), lines=tuple(lines))
+
+
+def _data(result: Result) -> list[tuple[str, str]]:
+    data = result.data
+    density = "not available" if data.density is None else f"{number(100 * data.density, 2)} %"
+    return [
+        ("Users", number(data.n_users)),
+        ("Items", number(data.n_items)),
+        ("Interactions", number(data.n_interactions)),
+        ("Density", density),
+        ("The victim's users", number(data.target_users)),
+        ("The victim's interactions", number(data.target_interactions)),
+        ("Auxiliary users", number(data.auxiliary_users)),
+        ("Users whose histories are known", number(data.known_users)),
+    ]
+
+
+def _groups(result: Result) -> list[tuple[str, str, str]]:
+    data = result.data
+    return [
+        (
+            "Queried",
+            number(data.queried_users),
+            "Attacks that ask for lists get the lists of these users and learn from them. High agreement "
+            "here may be nothing but repeating what was shown.",
+        ),
+        (
+            "Validation",
+            number(data.validation_users),
+            "The attacker's own check of when to stop training; their lists are asked for as well.",
+        ),
+        (
+            "Unqueried",
+            number(data.unqueried_users),
+            "Nobody asked for their lists. Agreement here says what the clone has learned of the victim "
+            "beyond what it was shown, so it is the headline.",
+        ),
+    ]
+
+
+def _others(figures: Sequence[Figure]) -> Grid:
+    lines = tuple(
+        Line(
+            label=printable(figure.attack),
+            cells=(Cell(text=printable(figure.users)), Cell(text=printable(figure.metric)), _cell(figure)),
+        )
+        for figure in figures
+    )
+    return Grid(headings=("Users", "Metric", "Value"), lines=lines)

@@ -1,0 +1,35 @@
+"""The output directory of an audit: figures.csv, result.json and report.html."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from recaudit.errors import UsageError
+from recaudit.files import whole_file
+from recaudit.report.html import render_html
+from recaudit.report.result import Result
+from recaudit.report.tables import write_figures_csv
+
+__all__ = ["write_result"]
+
+
+def write_result(result: Result, directory: Path) -> None:
+    """Write ``figures.csv``, ``report.html`` and ``result.json`` into ``directory``, made where needed.
+
+    All three are written in full before the first takes its place, so that a failure on the way leaves an
+    earlier result as it was. ``result.json`` comes last: where it is, the others are too.
+
+    Raises:
+        UsageError: where ``directory`` cannot hold files.
+    """
+    page = render_html(result)
+    try:
+        with ExitStack() as stack:
+            # The stack ends with what it began with.
+            stored = stack.enter_context(whole_file(directory / "result.json"))
+            report = stack.enter_context(whole_file(directory / "report.html"))
+            figures = stack.enter_context(whole_file(directory / "figures.csv"))
+            stored.write_text(result.to_json(), encoding="utf-8")
+            report.write_text(page, encoding="utf-8")
+            write_figures_csv(result, figures)
+    except OSError as error:
+        raise UsageError(f"{directory}: cannot write the result there: {error.strerror}") from None
