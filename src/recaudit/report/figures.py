@@ -69,14 +69,14 @@ def agreement_picture(result: Result, width: int, name: str) -> str:
     arranged = arrange(result)
     metric = arranged.metric("agreement")
     series = [
-        _of_users(arranged.rows, metric, "unqueried", "unqueried users (lists nobody asked for)"),
-        _of_users(arranged.rows, metric, "queried", "queried users (lists the attack saw)"),
+        _of_users(arranged.rows, metric, "unqueried", "unqueried: lists nobody asked for"),
+        _of_users(arranged.rows, metric, "queried", "queried: lists asked for"),
     ]
     return _dots(
         arranged.rows,
         [one for one in series if any(figure is not None for figure in one.figures)],
-        title=f"Agreement of each clone's top {arranged.k} with the victim's",
-        axis=f"share of the victim's top {arranged.k} reproduced",
+        title=f"Agreement of each clone’s top {arranged.k} with the victim’s",
+        axis=f"share of the victim’s top {arranged.k} reproduced",
         references=_references(arranged, metric, "unqueried"),
         width=width,
         name=name,
@@ -129,7 +129,7 @@ def _dots(
     """Return a chart of dots with intervals: a line a row, a marker a series."""
     labels = [textwrap.shorten(row.label, 22 if width >= 600 else 13, placeholder="…") or "…" for row in rows]
     left = 24 + 7 * max(map(len, labels), default=0)
-    top, bottom, step = 12 + 20 * len(series), 48, 34
+    top, bottom, step = 12 + 20 * len(series) * (len(series) > 1), 48, 34
     height = top + bottom + step * max(len(rows), 1)
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         # Names in any script: the page's fonts draw them, matplotlib's only measures them.
@@ -144,7 +144,8 @@ def _dots(
         for place, one in enumerate(series):
             offset = 0.0 if len(series) == 1 else (place - (len(series) - 1) / 2) * 0.34
             _draw(axes, one, offset)
-            _legend(canvas, one, (left, height - 14 - 20 * place), (width, height))
+            if len(series) > 1:
+                _legend(canvas, one, (left, height - 14 - 20 * place), (width, height))
         text = io.StringIO()
         canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     return _themed(text.getvalue(), name, title, _in_words(rows, series))
@@ -203,7 +204,7 @@ def _marker(axes: Axes, x: float, y: float, series: _Series) -> None:
     )
 
 
-def _legend(canvas: Canvas, series: _Series, at: tuple[float, float], size: tuple[float, float]) -> None:
+def _legend(canvas: Canvas, series: _Series, at: tuple[int, int], size: tuple[int, int]) -> None:
     (x, y), (width, height) = at, size
     axes = canvas.add_axes((x / width, (y - 8) / height, 16 / width, 16 / height))
     axes.set_axis_off()
@@ -217,7 +218,7 @@ def _in_words(rows: Sequence[Row], series: Sequence[_Series]) -> str:
     """Return what the picture shows as text, for those who do not see it."""
     lines = []
     for place, row in enumerate(rows):
-        values = [(one.name.partition(" (")[0], one.figures[place]) for one in series]
+        values = [(one.name.partition(":")[0], one.figures[place]) for one in series]
         said = [f"{share(figure.value)} for {name}" for name, figure in values if figure is not None]
         lines.append(f"{row.label}: {', '.join(said) or 'not available'}")
     return "; ".join(lines) + "."

@@ -23,6 +23,15 @@ _SHARES = ("agreement@", "place@", "recall@")
 _ANY = ("all", "queried", "unqueried")
 
 
+class _Lines(yaml.SafeDumper):
+    """YAML with a line a key and a line a list."""
+
+
+_Lines.add_representer(
+    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """A cell of a table in the page: the value, the interval below it, and the figure that they show."""
@@ -79,7 +88,7 @@ def render_html(result: Result) -> str:
         data=_data(result),
         groups=_groups(result),
         others=_others(arranged.leftover(shown)),
-        spec=yaml.safe_dump(result.spec, sort_keys=False, allow_unicode=True, width=72),
+        spec=yaml.dump(result.spec, Dumper=_Lines, sort_keys=False, allow_unicode=True, width=72),
         created=f"{result.created.day} {result.created:%B %Y, %H:%M %Z}".strip(),
         seeds=result.spec.get("seeds"),
     )
@@ -108,7 +117,8 @@ def _cell(figure: Figure | None) -> Cell:
         return Cell(text=share(figure.value), interval=ends(figure, 1, 100), figure=figure)
     if figure.metric == "seconds" or figure.metric in _COUNTS:
         digits = 1 if figure.metric == "seconds" and figure.value < 10 else 0
-        spread = ends(figure, digits) if figure.low != figure.high else ""
+        low, high = number(figure.low, digits), number(figure.high, digits)
+        spread = ends(figure, digits) if low != high else ""
         return Cell(text=number(figure.value, digits), interval=spread, figure=figure)
     return Cell(text=number(figure.value, 3), interval=ends(figure, 3), figure=figure)
 
@@ -128,10 +138,10 @@ def _lines(arranged: Arranged, rows: Iterable[Row], wanted: Sequence[tuple[str, 
 def _agreement(arranged: Arranged) -> Grid:
     agreement, place, rbo = map(arranged.metric, ("agreement", "place", "rbo"))
     columns: list[tuple[str, tuple[str, ...]]] = [
-        ("Agreement, unqueried users", (agreement, "unqueried")),
-        ("Agreement, queried users", (agreement, "queried")),
-        ("Agreement, all users", (agreement, "all")),
-        ("Place between floor and ceiling", (place, "unqueried", "all")),
+        ("Unqueried users", (agreement, "unqueried")),
+        ("Queried users", (agreement, "queried")),
+        ("All users", (agreement, "all")),
+        ("Place", (place, "unqueried", "all")),
         ("RBO", (rbo, "unqueried", "all")),
     ]
     if not any(row.find(agreement, "all") for row in arranged.rows):
@@ -170,11 +180,11 @@ def _cost(result: Result, arranged: Arranged) -> Grid:
             cells.append(Cell(text=text) if figure is None else _cell(figure))
         cells.insert(3, Cell(text=", ".join(sorted(budgets)) or "–"))
         lines.append(Line(label=row.label, cells=tuple(cells), kind="reference" if row.is_reference else ""))
-    headings = ("Lists asked", "Distinct users", "Distinct items shown", "Budget of lists", "Seconds")
+    headings = ("Lists", "Users", "Items", "Budget", "Seconds")
     return Grid(headings=headings, lines=tuple(lines))
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def _mean(values: Sequence[int | float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
@@ -201,8 +211,8 @@ def _data(result: Result) -> list[tuple[str, str]]:
         ("Items", number(data.n_items)),
         ("Interactions", number(data.n_interactions)),
         ("Density", density),
-        ("The victim's users", number(data.target_users)),
-        ("The victim's interactions", number(data.target_interactions)),
+        ("The victim’s users", number(data.target_users)),
+        ("The victim’s interactions", number(data.target_interactions)),
         ("Auxiliary users", number(data.auxiliary_users)),
         ("Users whose histories are known", number(data.known_users)),
     ]
@@ -220,7 +230,7 @@ def _groups(result: Result) -> list[tuple[str, str, str]]:
         (
             "Validation",
             number(data.validation_users),
-            "The attacker's own check of when to stop training; their lists are asked for as well.",
+            "The attacker’s own check of when to stop training; their lists are asked for as well.",
         ),
         (
             "Unqueried",

@@ -139,7 +139,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def number(value: float | None, digits: int = 0) -> str:
+def number(value: int | float | None, digits: int = 0) -> str:
     """Return ``value`` with ``digits`` decimals, commas between thousands and a true minus sign.
 
     What rounds to zero has no sign; ``None`` reads ``not available``.
@@ -150,12 +150,12 @@ def number(value: float | None, digits: int = 0) -> str:
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
-def share(value: float | None) -> str:
+def share(value: int | float | None) -> str:
     """Return a share from 0 to 1 in per cent with one decimal; ``None`` reads ``not available``."""
     return number(value) if value is None else f"{number(100 * value, 1)} %"
 
 
-def ends(figure: Figure, digits: int, scale: float = 1.0) -> str:
+def ends(figure: Figure, digits: int, scale: int = 1) -> str:
     """Return the interval of ``figure`` as ``62.1–67.0``, or ``−3.0 to 1.2`` where a sign would be misread.
 
     The text is empty where the interval is not available.

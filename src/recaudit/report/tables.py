@@ -141,10 +141,10 @@ def _estimate(figure: Figure | None, *, interval: bool, digits: int = 3) -> str:
 def _caption(arranged: Arranged) -> str:
     recall = arranged.metric("recall")
     own = arranged.victim and arranged.victim.find(recall, "all", "unqueried")
-    victim = f"; the victim's own is {_estimate(own, interval=True)}" if own else ""
+    victim = f"; the victim’s own is {_estimate(own, interval=True)}" if own else ""
     return (
         "In brackets: 95 % intervals. Place: 0 is the popular list, 1 the victim retrained with another "
-        f"seed. Recall: the clone's own{victim}. {_NOT_MEASURED}: not measured or not available."
+        f"seed. Recall: the clone’s own{victim}. {_NOT_MEASURED}: not measured or not available."
     )
 
 

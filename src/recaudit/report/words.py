@@ -16,7 +16,7 @@ class Knowledge:
     """What an attack is given, and what it does with it in one sentence.
 
     Args:
-        interactions: whether it has whole histories of some of the victim's users.
+        interactions: whether it has whole histories of some of the victim’s users.
         auxiliary: whether it has interactions of other users with the same items.
         lists: whether it asks the victim for lists.
         method: the sentence.
@@ -28,13 +28,13 @@ class Knowledge:
     method: str
 
 
-_START = "Starts from the items' vectors of a model trained on the auxiliary data"
+_START = "Starts from the items’ vectors of a model trained on the auxiliary data"
 _KNOWLEDGE = {
     "QSD": Knowledge(
         interactions=False,
         auxiliary=False,
         lists=True,
-        method="Learns from the victim's lists alone to rank what they rank.",
+        method="Learns from the victim’s lists alone to rank what they rank.",
     ),
     "PTD": Knowledge(
         interactions=True,
@@ -46,19 +46,19 @@ _KNOWLEDGE = {
         interactions=True,
         auxiliary=False,
         lists=True,
-        method="Trains on the known histories, then learns to rank as the victim's lists do.",
+        method="Trains on the known histories, then learns to rank as the victim’s lists do.",
     ),
     "PTA": Knowledge(
         interactions=True,
         auxiliary=True,
         lists=False,
-        method="Trains on the known histories and weighs in items' vectors learned from the auxiliary data.",
+        method="Trains on the known histories and weighs in items’ vectors learned from the auxiliary data.",
     ),
     "PTAQ": Knowledge(
         interactions=True,
         auxiliary=True,
         lists=True,
-        method="Uses all three: known histories, auxiliary data, and the victim's lists.",
+        method="Uses all three: known histories, auxiliary data, and the victim’s lists.",
     ),
     "PTA(Pre)": Knowledge(
         interactions=True,
@@ -70,7 +70,7 @@ _KNOWLEDGE = {
         interactions=True,
         auxiliary=True,
         lists=True,
-        method=f"{_START}, trains on the known histories, then learns from the victim's lists.",
+        method=f"{_START}, trains on the known histories, then learns from the victim’s lists.",
     ),
 }
 
@@ -81,7 +81,7 @@ def knowledge(attack: str) -> Knowledge | None:
 
 
 def is_generated(result: Result) -> bool:
-    """Return whether the data of ``result`` are recaudit's generated ones."""
+    """Return whether the data of ``result`` are recaudit’s generated ones."""
     data = result.spec.get("data")
     source = data.get("source") if isinstance(data, dict) else data
     return "synthetic" in (source, result.data.name)
@@ -135,7 +135,7 @@ def _given(data: DataDescription, row: Row) -> str:
     parts = []
     lists = row.value("lists", "all", "queried", "unqueried")
     if known is None or known.lists:
-        parts += [f"{number(lists, 0)} of the victim's lists" if lists else "the victim's lists"]
+        parts += [f"{number(lists, 0)} of the victim’s lists" if lists else "the victim’s lists"]
     if known is None:
         parts = parts if lists else []
     elif known.interactions:
