@@ -131,7 +131,8 @@ SOURCES: Mapping[str, Source] = {
             published=Published(users=6040, items=3706, interactions=1_000_209, sparsity=0.9553),
             remarks=(
                 "Table 6 gives the unfiltered data, so no core is taken by default.",
-                "Some copies lack times (0) for some users; their histories keep the file's order.",
+                "Some copies lack the times of 2,032 users (0 instead; their histories keep the file's order) and "
+                "give 601 ratings, mostly of films with fewer than five raters, as 3; the pairs are complete.",
             ),
         ),
         Source(
@@ -140,9 +141,9 @@ SOURCES: Mapping[str, Source] = {
             files=("ratings.dat",),
             licence=_GROUPLENS,
             citation=_HARPER,
-            instructions="GroupLens does not publish this subset, which stands in for ml-1m where the times of 2,032 "
-            "users are not at hand. The file that GroupLens publishes has all times: run recaudit data fetch ml-1m "
-            "and use ml-1m; a copy of the subset belongs at {folder}/ratings.dat",
+            instructions="GroupLens does not publish this subset, which stands in for ml-1m where the times "
+            "of 2,032 users are not at hand. The file that GroupLens publishes has all times: run recaudit "
+            "data fetch ml-1m and use ml-1m; a copy of the subset belongs at {folder}/ratings.dat",
             remarks=("A subset: compare it with nothing that was measured on the whole of ml-1m.",),
         ),
         Source(
@@ -177,8 +178,8 @@ SOURCES: Mapping[str, Source] = {
             "steam-200k.csv into {folder}",
             published=Published(users=25_387, items=4081, interactions=313_856, sparsity=0.9970),
             remarks=(
-                "Only the play rows are read (format steam-purchases reads the others); hours played stand as "
-                "ratings; there are no times, and a repeated pair counts once.",
+                "Only the play rows are read (format steam-purchases reads the others); hours played stand "
+                "as ratings; there are no times, and a repeated pair counts once.",
                 "Table 6 has 25,387 users, more than the file that the paper cites holds (about 12,400).",
             ),
         ),
@@ -281,7 +282,8 @@ def _read(spec: DataSpec) -> Interactions:
         given = [name for name in ("format", "columns", "repeats") if getattr(spec, name) is not None]
         if given:
             raise UsageError(f"{given[0]}: the synthetic data are read from no file; leave it out")
-        from recaudit.data.synthetic import synthetic_interactions
+        # The generator imports torch, which takes seconds and which reading a file does without.
+        from recaudit.data.synthetic import synthetic_interactions  # noqa: PLC0415
 
         return synthetic_interactions(seed=spec.seed)
     if spec.source in SOURCES:

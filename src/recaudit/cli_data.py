@@ -1,0 +1,131 @@
+"""``recaudit data``: which data sets there are, what they hold, and how to get them."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from recaudit.data.fetching import fetch
+from recaudit.data.filters import k_core
+from recaudit.data.interactions import Interactions
+from recaudit.data.sources import SOURCES, SYNTHETIC, DataSpec, Source, find_source, load
+from recaudit.data.summary import QUANTILES, Summary, summarise
+from recaudit.errors import UsageError
+from recaudit.validation import validated
+
+__all__ = ["data_app"]
+
+data_app = App(name="data", help="List, describe and fetch data sets.")
+
+_QUANTILE_NAMES = {0.0: "shortest", 0.5: "median", 1.0: "longest"}
+CORE = 5
+
+
+@data_app.command(name="list")
+def list_sources() -> None:
+    """List the data sets that have a name, and where each is found."""
+    table = Table("name", "what it is", "here", title="Data sets")
+    table.add_row(SYNTHETIC, "generated from a seed; built in, and not real", "yes")
+    for source in SOURCES.values():
+        _, path = find_source(source.name)
+        if path is not None:
+            here = str(path)
+        else:
+            here = f"no; run: recaudit data {'fetch' if source.archive else 'describe'} {source.name}"
+        table.add_row(source.name, source.title, here)
+    Console().print(table)
+
+
+@data_app.command
+def describe(
+    name: str,
+    *,
+    format: Annotated[str | None, Parameter(help="The file's format, where it is not guessed.")] = None,
+    columns: Annotated[str | None, Parameter(help="Such as user=userId,item=movieId.")] = None,
+) -> None:
+    """Describe a data set: its size, its histories, and what a 5-core leaves.
+
+    Args:
+        name: a data set's name, or the path of a file.
+        format: the file's format, where it is not guessed.
+        columns: the file's columns, such as user=userId,item=movieId,time=timestamp.
+    """
+    values = {"source": name, "format": format, "columns": columns, "user_core": 0, "item_core": 0}
+    interactions = load(validated(DataSpec, values, where="data"))
+    console = Console()
+    console.print(_figures(summarise(interactions), name))
+    console.print(_cores(interactions, SOURCES.get(name)))
+    if name in SOURCES:
+        _about(console, SOURCES[name])
+
+
+@data_app.command(name="fetch")
+def fetch_source(name: str) -> None:
+    """Download a data set from its publisher, or say where to get it.
+
+    Args:
+        name: the data set's name.
+    """
+    if name == SYNTHETIC:
+        raise UsageError("the synthetic data are generated, not downloaded; use them as they are")
+    path = fetch(name, progress=sys.stderr.isatty())
+    Console(soft_wrap=True).print(f"{name} is at {path}", highlight=False, markup=False)
+
+
+def _figures(summary: Summary, name: str) -> Table:
+    table = Table("figure", "value", title=name)
+    table.columns[1].justify = "right"
+    table.add_row("users", f"{summary.users:,}")
+    table.add_row("items", f"{summary.items:,}")
+    table.add_row("interactions", f"{summary.interactions:,}")
+    table.add_row("density", f"{summary.density:.4%}")
+    for quantile, length in zip(QUANTILES, summary.lengths, strict=True):
+        table.add_row(
+            f"history length, {_QUANTILE_NAMES.get(quantile, f'{quantile:.0%} quantile')}", f"{length:,.0f}"
+        )
+    table.add_row("interactions with the top 1 % of items", f"{summary.top_percent:.1%}")
+    table.add_row("interactions with the top 10 % of items", f"{summary.top_tenth:.1%}")
+    if summary.rating_range:
+        low, high = summary.rating_range
+        table.add_row("ratings", f"{low:g} to {high:g}")
+    table.add_row("times", "none" if summary.untimed is None else "yes")
+    if summary.untimed:
+        table.add_row("users whose times are all 0", f"{summary.untimed:,}")
+    return table
+
+
+def _cores(interactions: Interactions, source: Source | None) -> Table:
+    """Return what cores leave, beside the published figures."""
+    table = Table("what is kept", "users", "items", "interactions", "sparsity", title="Filters")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    default = (source.user_core, source.item_core) if source else (0, 0)
+    _add(table, "all" + " (default)" * (default == (0, 0)), interactions)
+    for iterative in (False, True):
+        label = f"{CORE}-core, {'iterative' if iterative else 'one pass'}"
+        try:
+            core = k_core(interactions, users=CORE, items=CORE, iterative=iterative)
+        except UsageError:
+            table.add_row(label, "0", "0", "0", "")
+            continue
+        _add(table, label + " (default)" * (not iterative and default == (CORE, CORE)), core)
+    if source and source.published:
+        stated = source.published
+        row = (f"{stated.users:,}", f"{stated.items:,}", f"{stated.interactions:,}", f"{stated.sparsity:.4f}")
+        table.add_row("Zhu et al. (2023), Table 6", *row)
+    return table
+
+
+def _add(table: Table, label: str, interactions: Interactions) -> None:
+    row = (interactions.n_users, interactions.n_items, len(interactions.items))
+    table.add_row(label, *(f"{figure:,}" for figure in row), f"{1 - interactions.density:.4f}")
+
+
+def _about(console: Console, source: Source) -> None:
+    _, path = find_source(source.name)
+    for label, text in (("File", str(path)), ("Licence", source.licence), ("Cite", source.citation)):
+        console.print(f"{label}: {text}", markup=False, highlight=False)
+    for remark in source.remarks:
+        console.print(f"Note: {remark}", markup=False, highlight=False)
