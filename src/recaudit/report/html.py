@@ -77,6 +77,7 @@ def render_html(result: Result) -> str:
         arranged=arranged,
         style=Markup(style),
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        name=printable(result.data.name),
         title=setting(result),
         verdict=verdict(result, arranged),
         notes=caution(result, arranged),
@@ -90,7 +91,6 @@ def render_html(result: Result) -> str:
         others=_others(arranged.leftover(shown)),
         spec=yaml.dump(result.spec, Dumper=_Lines, sort_keys=False, allow_unicode=True, width=72),
         created=f"{result.created.day} {result.created:%B %Y, %H:%M %Z}".strip(),
-        seeds=result.spec.get("seeds"),
     )
 
 
@@ -223,22 +223,26 @@ def _groups(result: Result) -> list[tuple[str, str, str]]:
     return [
         (
             "Queried",
-            number(data.queried_users),
+            _users(data.queried_users),
             "Attacks that ask for lists get the lists of these users and learn from them. High agreement "
             "here may be nothing but repeating what was shown.",
         ),
         (
             "Validation",
-            number(data.validation_users),
+            _users(data.validation_users),
             "The attacker’s own check of when to stop training; their lists are asked for as well.",
         ),
         (
             "Unqueried",
-            number(data.unqueried_users),
+            _users(data.unqueried_users),
             "Nobody asked for their lists. Agreement here says what the clone has learned of the victim "
             "beyond what it was shown, so it is the headline.",
         ),
     ]
+
+
+def _users(count: int | None) -> str:
+    return "number not available" if count is None else f"{number(count)} user{'' if count == 1 else 's'}"
 
 
 def _others(figures: Sequence[Figure]) -> Grid:

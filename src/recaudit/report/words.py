@@ -96,6 +96,10 @@ def estimate(row: Row, metric: str, users: str) -> str:
     return f"{share(figure.value)} ({interval})" if interval else share(figure.value)
 
 
+_FLOOR_GETS = "Listing the most popular items that a user has not seen, with no attack at all, gets"
+_CEILING_GETS = "The victim trained once more with another seed agrees with itself at"
+
+
 def verdict(result: Result, arranged: Arranged) -> str:
     """Return the paragraph that the report opens with: the strongest attack, the floor and the ceiling."""
     agreement = arranged.metric("agreement")
@@ -111,16 +115,11 @@ def verdict(result: Result, arranged: Arranged) -> str:
             f"{estimate(best, agreement, 'unqueried')} of the items that the victim recommends to users "
             "whose lists nobody asked for."
         ]
-    if arranged.floor is not None:
-        sentences.append(
-            "Listing the most popular items that a user has not seen, with no attack at all, gets "
-            f"{estimate(arranged.floor, agreement, 'unqueried')}."
-        )
-    if arranged.ceiling is not None:
-        sentences.append(
-            "The victim trained once more with another seed agrees with itself at "
-            f"{estimate(arranged.ceiling, agreement, 'unqueried')}."
-        )
+    for row, opening in ((arranged.floor, _FLOOR_GETS), (arranged.ceiling, _CEILING_GETS)):
+        if row is not None and row.value(agreement, "unqueried") is not None:
+            sentences.append(f"{opening} {estimate(row, agreement, 'unqueried')}.")
+        elif row is not None:
+            sentences.append(f"The figure of the row “{row.label}” to compare with is not available.")
     place = best.value(arranged.metric("place"), "unqueried", "all") if best else None
     if best is not None and place is not None and arranged.floor and arranged.ceiling:
         sentences.append(
