@@ -55,10 +55,10 @@ def test_the_verdict_names_the_strongest_attack_the_floor_and_the_ceiling(result
     assert verdict(result, arrange(result)) == (
         "With 272 of the victim’s lists, the histories of 302 of 3,020 users (10 %) and auxiliary data of "
         "3,020 other users, the strongest attack (PTAQ) reproduces 64.7 % (62.3–67.1) of the items that the "
-        "victim recommends to users whose lists nobody asked for. Listing the most popular items that a user has "
-        "not seen, with no attack at all, gets 28.0 % (25.6–30.4). The victim trained once more with another "
-        "seed agrees with itself at 71.0 % (68.6–73.4). PTAQ goes 85 % of the way from the popular list to "
-        "that ceiling."
+        "victim recommends to users whose lists nobody asked for. Listing the most popular items that a user "
+        "has not seen, with no attack at all, gets 28.0 % (25.6–30.4). The victim trained once more with "
+        "another seed agrees with itself at 71.0 % (68.6–73.4). PTAQ goes 85 % of the way from the popular "
+        "list to that ceiling."
     )
 
 

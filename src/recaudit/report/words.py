@@ -121,7 +121,7 @@ def verdict(result: Result, arranged: Arranged) -> str:
         elif row is not None:
             sentences.append(f"The figure of the row “{row.label}” to compare with is not available.")
     place = best.value(arranged.metric("place"), "unqueried", "all") if best else None
-    if best is not None and place is not None and arranged.floor and arranged.ceiling:
+    if best is not None and place is not None and place >= 0 and arranged.floor and arranged.ceiling:
         sentences.append(
             f"{best.label} goes {number(100 * place)} % of the way from the popular list to that ceiling."
         )
