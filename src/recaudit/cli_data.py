@@ -26,14 +26,17 @@ CORE = 5
 @data_app.command(name="list")
 def list_sources() -> None:
     """List the data sets that have a name, and where each is found."""
-    table = Table("name", "what it is", "here", title="Data sets")
+    table = Table("name", "what it is", "here", title="Data sets", show_lines=True)
+    table.columns[0].no_wrap = True
+    table.columns[2].overflow = "fold"
     table.add_row(SYNTHETIC, "generated from a seed; built in, and not real", "yes")
     for source in SOURCES.values():
         _, path = find_source(source.name)
         if path is not None:
             here = str(path)
         else:
-            here = f"no; run: recaudit data {'fetch' if source.archive else 'describe'} {source.name}"
+            does = "gets it" if source.archive else "says how to get it"
+            here = f"no; recaudit data fetch {source.name} {does}"
         table.add_row(source.name, source.title, here)
     Console().print(table)
 
@@ -82,15 +85,14 @@ def _figures(summary: Summary, name: str) -> Table:
     table.add_row("interactions", f"{summary.interactions:,}")
     table.add_row("density", f"{summary.density:.4%}")
     for quantile, length in zip(QUANTILES, summary.lengths, strict=True):
-        table.add_row(
-            f"history length, {_QUANTILE_NAMES.get(quantile, f'{quantile:.0%} quantile')}", f"{length:,.0f}"
-        )
+        label = _QUANTILE_NAMES.get(quantile, f"{quantile:.0%} quantile")
+        table.add_row(f"history length, {label}", f"{length:,.0f}")
     table.add_row("interactions with the top 1 % of items", f"{summary.top_percent:.1%}")
     table.add_row("interactions with the top 10 % of items", f"{summary.top_tenth:.1%}")
     if summary.rating_range:
         low, high = summary.rating_range
         table.add_row("ratings", f"{low:g} to {high:g}")
-    table.add_row("times", "none" if summary.untimed is None else "yes")
+    table.add_row("times", "yes" if summary.times else "none")
     if summary.untimed:
         table.add_row("users whose times are all 0", f"{summary.untimed:,}")
     return table

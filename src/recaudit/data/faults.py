@@ -14,13 +14,24 @@ from pathlib import Path
 
 from recaudit.errors import UsageError
 
-__all__ = ["MISSING", "Layout", "fault_of_repeat", "first_fault", "first_line", "is_missing", "time_kinds"]
+__all__ = [
+    "MISSING",
+    "Layout",
+    "fault_of_repeat",
+    "first_fault",
+    "first_line",
+    "is_missing",
+    "split_line",
+    "time_kinds",
+]
 
 # How an absent id is written, in any case and with blanks around it.
 MISSING = frozenset({"", "nan", "null", "none", "<na>", "n/a"})
 
-_INTEGER = re.compile(r"\s*[+-]?\d{1,19}")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATE_AND_TIME = re.compile(_DATE.pattern + r"[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z?")
 _LARGEST_FLOAT32 = 3.4028235e38
 # Compressed files and other text encodings, by their first bytes.
 _SIGNATURES = {
@@ -89,9 +100,23 @@ def first_line(path: Path) -> str:
             raise UsageError(f"{path}, line 1: this is {what}")
     line = _decoded(path, 1, raw).rstrip("\r\n")
     if not line.strip():
-        rest = path.read_bytes()[:1].strip() if path.stat().st_size < 2 else b"?"
-        raise UsageError(f"{path}, line 1: the line is empty" if rest else f"{path}: the file is empty")
+        blank = not path.read_bytes().strip(b"\xef\xbb\xbf \t\r\n")
+        raise UsageError(f"{path}: the file is empty" if blank else f"{path}, line 1: the line is empty")
     return line
+
+
+def split_line(path: Path, line: str, separator: str, *, quoted: bool) -> tuple[str, ...]:
+    """Return the fields of a file's first line.
+
+    Raises:
+        UsageError: where its quotation marks are out of place, or a field is far too long.
+    """
+    if not quoted:
+        return tuple(line.split(separator))
+    try:
+        return tuple(next(csv.reader([line], delimiter=separator, strict=True)))
+    except csv.Error as error:
+        raise _misquoted(path, 1, error) from None
 
 
 def first_fault(layout: Layout) -> UsageError | None:
@@ -133,20 +158,22 @@ def fault_of_repeat(layout: Layout, user_id: int | str, item_id: int | str) -> U
 def time_kinds(text: str, date: str | None) -> set[str]:
     """Return the ways in which a time may be written that this text fits."""
     if date is not None:
-        return {date} if _parses(text, date) else set()
+        return {f"a date as {date}"} if _parses(text, date) else set()
     kinds = set()
     if _INTEGER.fullmatch(text) and -(1 << 63) <= int(text) < 1 << 63:
         kinds.add("whole number")
     if _NUMBER.fullmatch(text) and abs(float(text)) < 1 << 62:
         kinds.add("number")
-    if _parses(text, None):
-        kinds.add("ISO 8601")
+    if _DATE.fullmatch(text) and _parses(text, "%Y-%m-%d"):
+        kinds.add("date")
+    if _DATE_AND_TIME.fullmatch(text) and _parses(text[:19].replace("T", " "), "%Y-%m-%d %H:%M:%S"):
+        kinds.add("date and time")
     return kinds
 
 
-def _parses(text: str, date: str | None) -> bool:
+def _parses(text: str, date: str) -> bool:
     try:
-        _ = datetime.strptime(text, date) if date else datetime.fromisoformat(text)
+        datetime.strptime(text, date)
     except ValueError:
         return False
     return True
@@ -220,10 +247,14 @@ def _rows(layout: Layout) -> Iterator[tuple[int, list[str]]]:
                     yield begin, row
                 begin = reader.line_num + 1
         except csv.Error as error:
-            raise UsageError(
-                f"{layout.path}, line {begin}: a quotation mark is out of place ({error}), "
-                'expected fields quoted as "…", a mark inside written twice'
-            ) from None
+            raise _misquoted(layout.path, begin, error) from None
+
+
+def _misquoted(path: Path, line: int, error: csv.Error) -> UsageError:
+    return UsageError(
+        f"{path}, line {line}: a quotation mark is out of place ({error}), "
+        'expected fields quoted as "…", a mark inside written twice'
+    )
 
 
 def _decoded(path: Path, number: int, raw: bytes) -> str:

@@ -63,8 +63,8 @@ def download(source: Source, archive: Archive, *, progress: bool) -> Path:
             raise UsageError(f"{archive.url}: the download failed ({_one_line(error)}); {by_hand}") from None
         except ValueError as error:
             raise UsageError(
-                f"{archive.url}: {_one_line(error).split('. ')[0]}; the download was damaged, or the publisher "
-                f"has replaced the file: try again, and {by_hand} (figures then belong to that version)"
+                f"{archive.url}: {_one_line(error).split('. ')[0]}; the download was damaged, or the "
+                f"publisher has replaced the file: try again; {by_hand} (figures then belong to that version)"
             ) from None
         _unpack(archive, Path(folder) / "archive.zip", target)
     return target
@@ -74,17 +74,21 @@ def _unpack(archive: Archive, zipped: Path, target: Path) -> None:
     """Write the wanted member, and nothing else, to ``target``; no name in the archive decides a path."""
     left = archive.largest + 1
     try:
-        with zipfile.ZipFile(zipped) as files, files.open(archive.member) as packed:
-            with whole_file(target) as temporary, temporary.open("wb") as file:
-                # The size that an archive states need not be true, so the bytes are counted as they come.
-                while block := packed.read(min(left, 1 << 20)):
-                    file.write(block)
-                    left -= len(block)
-                    if not left:
-                        raise UsageError(
-                            f"{archive.url}: {archive.member} has more than {archive.largest:,} bytes, "
-                            "so it is not what was published"
-                        )
+        with (
+            zipfile.ZipFile(zipped) as files,
+            files.open(archive.member) as packed,
+            whole_file(target) as temporary,
+            temporary.open("wb") as file,
+        ):
+            # The size that an archive states need not be true, so the bytes are counted as they come.
+            while block := packed.read(min(left, 1 << 20)):
+                file.write(block)
+                left -= len(block)
+                if not left:
+                    raise UsageError(
+                        f"{archive.url}: {archive.member} has more than {archive.largest:,} bytes, "
+                        "so it is not what was published"
+                    )
     except KeyError:
         raise UsageError(f"{archive.url}: there is no {archive.member} in the archive") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -5,7 +5,6 @@ where it is not given. Reading is Polars' work, streamed; where Polars meets som
 looks a second time and names the line and column.
 """
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recaudit.data.faults import Layout, fault_of_repeat, first_line
+from recaudit.data.faults import Layout, fault_of_repeat, first_line, split_line
 from recaudit.data.interactions import Interactions, RepeatedPair
 from recaudit.data.numbering import Repeats, assemble
 from recaudit.data.parsing import read_parquet, read_text
@@ -181,7 +180,7 @@ def guess_format(path: Path, columns: Mapping[str, str] | None = None) -> str:
     if path.suffix.lower() == ".dat" or re.match(r"[^:,\t]+::[^:,\t]+::", line):
         return "movielens-dat"
     if columns is None:
-        header = [field.strip() for field in next(csv.reader([line]), [])]
+        header = [field.strip() for field in split_line(path, line, ",", quoted=True)]
         for name in ("movielens-csv", "ta-feng", "ta-feng-baskets"):
             if set(FORMATS[name].columns.values()) <= set(header):
                 return name
@@ -236,6 +235,14 @@ def read_interactions(
 
 
 def _check_file(path: Path) -> None:
+    try:
+        _check_kind(path)
+        path.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be opened ({error.strerror})") from None
+
+
+def _check_kind(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"{path}: is a directory, expected a file; name the file inside it")
     if not path.exists():
@@ -249,19 +256,16 @@ def _check_file(path: Path) -> None:
 
 def _layout(path: Path, chosen: Format, columns: Mapping[str, str] | None) -> Layout:
     """Settle which field of this very file holds what."""
-    separator = chosen.separator
+    separator, line = chosen.separator, "" if chosen.name == "parquet" else first_line(path)
     if chosen.name == "parquet":
         fields = _parquet_fields(path)
     elif chosen.fields:
         fields = chosen.fields
     else:
-        line = first_line(path)
-        if separator is None:
-            separator = max(",\t;|", key=line.count)
-        fields = tuple(next(csv.reader([line], delimiter=separator, quoting=0 if chosen.quoted else 3), []))
-        fields = tuple(
-            f.strip().rpartition(":")[0] or f.strip() if chosen.typed else f.strip() for f in fields
-        )
+        separator = separator or max(",\t;|", key=line.count)
+        fields = tuple(f.strip() for f in split_line(path, line, separator, quoted=chosen.quoted))
+        if chosen.typed:
+            fields = tuple(f.rpartition(":")[0] or f for f in fields)
     roles = {}
     for role, column in (columns or chosen.columns).items():
         if column in fields:

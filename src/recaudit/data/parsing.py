@@ -29,7 +29,7 @@ def read_text(layout: Layout) -> dict[str, pl.Series]:
         types = _types(_frame(layout, dict.fromkeys(layout.roles, pl.String), _SAMPLE), layout)
         columns = _columns(_frame(layout, types), layout)
     except (pl.exceptions.PolarsError, _Unfit):
-        columns = _second_try(layout)
+        columns = _read_as_text(layout)
     if not len(columns["user"]):
         if layout.keep is not None:
             where = f"no row has {layout.keep[1]!r} in {layout.named(layout.keep[0])}"
@@ -115,7 +115,9 @@ def _columns(frame: pl.DataFrame, layout: Layout) -> dict[str, pl.Series]:
     for role in ("user", "item"):
         columns[role] = _ids(columns[role])
     if "rating" in columns:
-        ratings = columns["rating"].cast(pl.Float32, strict=False)
+        ratings = columns["rating"]
+        if ratings.dtype == pl.String:
+            ratings = ratings.str.strip_chars().cast(pl.Float32, strict=False)
         if ratings.null_count() or not ratings.is_finite().all():
             raise _Unfit
         columns["rating"] = ratings
@@ -128,7 +130,7 @@ def _ids(column: pl.Series) -> pl.Series:
     """Return ids as integers where all are whole numbers, as text otherwise."""
     if column.dtype == pl.Int64:
         return column
-    whole = column.cast(pl.Int64, strict=False)
+    whole = column.str.strip_chars().cast(pl.Int64, strict=False)
     if not whole.null_count():
         return whole
     distinct = column.unique()
@@ -166,6 +168,7 @@ def _times(column: pl.Series, date: str | None) -> dict[str, pl.Series]:
 
 
 def _parsed_times(column: pl.Series, date: str | None) -> pl.Series:
+    column = column.str.strip_chars()
     if date is not None:
         parsed = column.str.to_datetime(date, strict=False, time_unit="us")
         if parsed.null_count():
@@ -183,17 +186,21 @@ def _parsed_times(column: pl.Series, date: str | None) -> pl.Series:
     raise _Unfit
 
 
-def _second_try(layout: Layout) -> dict[str, pl.Series]:
-    """Look for the fault line by line, and read what has none as text: a late text id, or a blank line.
+def _read_as_text(layout: Layout) -> dict[str, pl.Series]:
+    """Read every column as text first; where that fails too, look for the fault line by line.
 
     Raises:
         UsageError: at the first fault.
     """
-    fault = first_fault(layout)
+    texts = dict.fromkeys(layout.roles, pl.String)
+    try:
+        return _columns(_frame(layout, texts), layout)
+    except (pl.exceptions.PolarsError, _Unfit):
+        fault = first_fault(layout)
     if fault is not None:
         raise fault
     try:
-        frame = _frame(layout, dict.fromkeys(layout.roles, pl.String))
+        frame = _frame(layout, texts)
         # The second look found every row in order, so a row of nulls is a blank line, and ``bad`` is an
         # empty field.
         blank = pl.all_horizontal(pl.col("user", "item").is_null())

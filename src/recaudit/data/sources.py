@@ -131,8 +131,8 @@ SOURCES: Mapping[str, Source] = {
             published=Published(users=6040, items=3706, interactions=1_000_209, sparsity=0.9553),
             remarks=(
                 "Table 6 gives the unfiltered data, so no core is taken by default.",
-                "Some copies lack the times of 2,032 users (0 instead; their histories keep the file's order) and "
-                "give 601 ratings, mostly of films with fewer than five raters, as 3; the pairs are complete.",
+                "Some copies lack the times of 2,032 users (0 instead: the file's order counts) "
+                "and give 601 ratings, mostly of films with few raters, as 3; the pairs are complete.",
             ),
         ),
         Source(
@@ -282,7 +282,7 @@ def _read(spec: DataSpec) -> Interactions:
         given = [name for name in ("format", "columns", "repeats") if getattr(spec, name) is not None]
         if given:
             raise UsageError(f"{given[0]}: the synthetic data are read from no file; leave it out")
-        # The generator imports torch, which takes seconds and which reading a file does without.
+        # The generator imports torch, which takes a second or more and which reading a file does without.
         from recaudit.data.synthetic import synthetic_interactions  # noqa: PLC0415
 
         return synthetic_interactions(seed=spec.seed)

@@ -25,7 +25,7 @@ class Summary:
         top_percent: share of the interactions that fall on the most popular 1 % of the items.
         top_tenth: the same for 10 %.
         times: whether the data have times.
-        untimed: users whose times are all 0, that is unknown, where times are seconds since 1970; 0 elsewhere.
+        untimed: users whose times are all 0, that is unknown, among times in seconds; else 0.
         rating_range: the lowest and the highest rating, or ``None``.
     """
 
