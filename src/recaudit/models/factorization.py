@@ -41,7 +41,9 @@ def plain_items(name: str, table: nn.Parameter) -> ItemVectors:
 class NetworkRecommender:
     """A fitted network, asked for scores."""
 
-    def __init__(self, network: Network, *, n_users: int, n_items: int, device: str, log: TrainingLog | None) -> None:
+    def __init__(
+        self, network: Network, *, n_users: int, n_items: int, device: str, log: TrainingLog | None
+    ) -> None:
         self.network = network
         self.n_users = n_users
         self.n_items = n_items
@@ -51,11 +53,13 @@ class NetworkRecommender:
     def score(self, users: Int64[np.ndarray, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items for ``users``, on the network's device."""
         with torch.no_grad():
-            return self.network.all_scores(torch.from_numpy(users).to(self.device))
+            return self.network.all_scores(torch.tensor(users).to(self.device))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the network's weights."""
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        return {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
+        }
 
 
 class NetworkSpec(BaseModel, ABC):
@@ -71,6 +75,7 @@ class NetworkSpec(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    model: str
     embedding_size: int = Field(default=64, ge=1)
     negatives: int = Field(default=1, ge=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
@@ -79,7 +84,11 @@ class NetworkSpec(BaseModel, ABC):
 
     @abstractmethod
     def network(
-        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker = plain_items
+        self,
+        n_users: int,
+        n_items: int,
+        generator: torch.Generator,
+        make_items: ItemVectorMaker = plain_items,
     ) -> Network:
         """Return an untrained network on the CPU."""
 
@@ -90,12 +99,14 @@ class NetworkSpec(BaseModel, ABC):
     def fit(self, data: Interactions, run: Run) -> NetworkRecommender:
         """Train a network on ``data``, short of a validation slice of it."""
         network = self.network(data.n_users, data.n_items, torch_generator(run.seed, "initial"))
-        return self.fit_network(network, data, run, stage=f"training {self.model}")  # type: ignore[attr-defined]
+        return self.fit_network(network, data, run, stage=f"training {self.model}")
 
-    def fit_network(self, network: Network, data: Interactions, run: Run, *, stage: str) -> NetworkRecommender:
+    def fit_network(
+        self, network: Network, data: Interactions, run: Run, *, stage: str
+    ) -> NetworkRecommender:
         """Train ``network`` in place on ``data``, short of a validation slice, and return it as a recommender."""
         network.to(run.device)
-        train_part, offsets, items = validation_slice(data, self.validation_share, run.seed)
+        train_part, offsets, items = validation_slice(data, self.validation_share)
         watched = NetworkRecommender(
             network, n_users=data.n_users, n_items=data.n_items, device=run.device, log=None
         )
@@ -108,7 +119,7 @@ class NetworkSpec(BaseModel, ABC):
 
         watched.log = train(
             network,
-            ObservedItems(train=train_part, seen=data, negatives=self.negatives),
+            ObservedItems(train=train_part, negatives=self.negatives),
             self.loss,
             validate,
             optimisation=self.optimisation,
@@ -127,14 +138,14 @@ class NetworkSpec(BaseModel, ABC):
 
 
 def validation_slice(
-    data: Interactions, share: float, seed: int
+    data: Interactions, share: float
 ) -> tuple[Interactions, Int64[np.ndarray, "U1"], np.ndarray]:
     """Cut a random share of the interactions out of ``data``, leaving every user at least one.
 
     Returns:
         The rest, and the cut items as (offsets, items) rows over the same users.
     """
-    generator = numpy_generator(seed, "validation slice")
+    generator = numpy_generator(0, "validation slice", data.fingerprint)
     draws = generator.random(len(data.items))
     cut = draws < share
     # A user all of whose interactions were drawn keeps the one drawn highest.
@@ -149,7 +160,13 @@ def validation_slice(
 
 class _Factorization(NetworkSpec, ABC):
     def _dot_product(
-        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker, *, biases: bool
+        self,
+        n_users: int,
+        n_items: int,
+        generator: torch.Generator,
+        make_items: ItemVectorMaker,
+        *,
+        biases: bool,
     ) -> Network:
         users = factors(n_users, self.embedding_size, generator)
         items = make_items("items", factors(n_items, self.embedding_size, generator))
@@ -162,7 +179,11 @@ class BPR(_Factorization):
     model: Literal["bpr"] = "bpr"
 
     def network(
-        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker = plain_items
+        self,
+        n_users: int,
+        n_items: int,
+        generator: torch.Generator,
+        make_items: ItemVectorMaker = plain_items,
     ) -> Network:
         """Return factors from N(0, 0.01²)."""
         return self._dot_product(n_users, n_items, generator, make_items, biases=False)
@@ -183,7 +204,11 @@ class LMF(_Factorization):
     biases: bool = False
 
     def network(
-        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker = plain_items
+        self,
+        n_users: int,
+        n_items: int,
+        generator: torch.Generator,
+        make_items: ItemVectorMaker = plain_items,
     ) -> Network:
         """Return factors from N(0, 0.01²) and, where asked for, zero biases."""
         return self._dot_product(n_users, n_items, generator, make_items, biases=self.biases)
@@ -191,4 +216,3 @@ class LMF(_Factorization):
     def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
         """Return the mean binary cross-entropy."""
         return losses.logistic(scores).mean()
-

@@ -30,10 +30,16 @@ class NCF(NetworkSpec):
     hidden: tuple[int, ...] = Field(default=(64, 32, 16), min_length=1)
 
     def network(
-        self, n_users: int, n_items: int, generator: torch.Generator, make_items: ItemVectorMaker = plain_items
+        self,
+        n_users: int,
+        n_items: int,
+        generator: torch.Generator,
+        make_items: ItemVectorMaker = plain_items,
     ) -> Network:
         """Return vectors from N(0, 0.01²) and Glorot-uniform layers."""
-        parts: tuple[Literal["mlp", "gmf"], ...] = ("mlp", "gmf") if self.variant == "neumf" else (self.variant,)
+        parts: tuple[Literal["mlp", "gmf"], ...] = (
+            ("mlp", "gmf") if self.variant == "neumf" else (self.variant,)
+        )
         users = {part: factors(n_users, self.embedding_size, generator) for part in parts}
         items = {part: make_items(part, factors(n_items, self.embedding_size, generator)) for part in parts}
         return NCFNetwork(users, items, self.hidden, generator)

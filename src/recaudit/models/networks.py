@@ -5,7 +5,8 @@ Shapes are named B for users of a batch, M for items a user, I for all items, D 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float32, Int64
@@ -18,9 +19,7 @@ class Network(nn.Module, ABC):
     """Scores pairs to train on and all items to rank."""
 
     @abstractmethod
-    def pair_scores(
-        self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
-    ) -> Float32[Tensor, "M B"]:
+    def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
         """Return the score of ``items[m, b]`` for ``users[b]``."""
 
     @abstractmethod
@@ -36,9 +35,7 @@ class ItemVectors(nn.Module, ABC):
     """The items' vectors, which may depend on the user they are scored for."""
 
     @abstractmethod
-    def vectors(
-        self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]
-    ) -> Float32[Tensor, "M B D"]:
+    def vectors(self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B D"]:
         """Return the vectors of ``items[m, b]`` as user vector ``users[b]`` meets them."""
 
     @abstractmethod
@@ -114,7 +111,9 @@ class _TableDots(torch.autograd.Function):
         torch.index_select(items_table, 0, flat, out=q)
         work.forwards += 1
         ctx.given = (users_table, items_table, users, flat, n_items, work, work.forwards)
-        return torch.stack([torch.bmm(p[:, None], q_m[:, :, None]).view(-1) for q_m in q.view(n_items, n_pairs, -1)])
+        return torch.stack(
+            [torch.bmm(p[:, None], q_m[:, :, None]).view(-1) for q_m in q.view(n_items, n_pairs, -1)]
+        )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
@@ -142,9 +141,7 @@ class ItemTable(ItemVectors):
         self.table = table
         self._work = _Workspace()
 
-    def vectors(
-        self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]
-    ) -> Float32[Tensor, "M B D"]:
+    def vectors(self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B D"]:
         """Return rows of the table."""
         del users
         return nn.functional.embedding(items, self.table)
@@ -180,16 +177,16 @@ class DotProduct(Network):
     r_ij = p_i · q_j (Zhu et al. 2023, Eq. 1), plus b_i + b_j where ``biases`` is set (Johnson 2014).
     """
 
-    def __init__(self, users: nn.Parameter, items: ItemVectors, n_items: int, *, biases: bool = False) -> None:
+    def __init__(
+        self, users: nn.Parameter, items: ItemVectors, n_items: int, *, biases: bool = False
+    ) -> None:
         super().__init__()
         self.users = users
         self.items = items
         self.user_bias = nn.Parameter(torch.zeros(len(users))) if biases else None
         self.item_bias = nn.Parameter(torch.zeros(n_items)) if biases else None
 
-    def pair_scores(
-        self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
-    ) -> Float32[Tensor, "M B"]:
+    def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
         """Return inner products."""
         scores = self.items.dots(self.users, users, items)
         if self.user_bias is not None and self.item_bias is not None:
@@ -219,14 +216,14 @@ class NCFNetwork(Network):
 
     def __init__(
         self,
-        users: dict[Literal["mlp", "gmf"], nn.Parameter],
-        items: dict[Literal["mlp", "gmf"], ItemVectors],
+        users: Mapping[str, nn.Parameter],
+        items: Mapping[str, ItemVectors],
         hidden: tuple[int, ...],
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.users = nn.ParameterDict(users)
-        self.items = nn.ModuleDict(items)
+        self.users = nn.ParameterDict(dict(users))
+        self.items = nn.ModuleDict(dict(items))
         size = next(iter(users.values())).shape[1]
         self.layers = nn.ModuleList()
         width = 0
@@ -240,9 +237,7 @@ class NCFNetwork(Network):
             width += size
         self.output = _glorot(width, 1, generator)
 
-    def pair_scores(
-        self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
-    ) -> Float32[Tensor, "M B"]:
+    def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
         """Return the scores of pairs."""
         parts = []
         if "mlp" in self.users:
@@ -260,15 +255,16 @@ class NCFNetwork(Network):
 
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items, a few users at a time so that hidden units stay in cache."""
-        return torch.cat([self._all_scores(some) for some in users.split(self.USERS_AT_A_TIME)])
+        return torch.cat([self._all_scores(some) for some in torch.split(users, self.USERS_AT_A_TIME)])
 
     def _all_scores(self, users: Tensor) -> Tensor:
-        weight, scores = self.output.weight[0], self.output.bias
+        weight: Tensor = self.output.weight[0]
+        scores: Tensor = self.output.bias
         if "mlp" in self.users:
             p = self.users["mlp"][users]
             first = self.layers[0]
             assert isinstance(first, nn.Linear)
-            of_users, of_items = first.weight.split(p.shape[1], dim=1)
+            of_users, of_items = torch.split(first.weight, p.shape[1], dim=1)
             x = self._vectors("mlp").all_projected(p, of_items) + (p @ of_users.T + first.bias)[:, None]
             x = torch.relu_(x)
             for layer in self.layers[1:]:
@@ -297,7 +293,7 @@ class NCFNetwork(Network):
 
 def _glorot(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Return a layer with Glorot-uniform weights from ``generator`` and zero biases."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

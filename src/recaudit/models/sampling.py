@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -77,12 +78,11 @@ class Membership:
 class ObservedItems:
     """Every interaction once an epoch, each with ``negatives`` items drawn uniformly from the user's unseen ones.
 
-    ``train`` are the interactions to learn; items in ``seen`` (a superset: the validation slice too) are
-    never drawn, so that no held-out item is pushed down.
+    Unseen means not in ``train``: items of the validation slice are drawn like any other, or the sampling
+    would tell the training what is held out.
     """
 
     train: Interactions
-    seen: Interactions
     negatives: int = 1
 
     @cached_property
@@ -92,7 +92,7 @@ class ObservedItems:
 
     @cached_property
     def _membership(self) -> Membership:
-        return Membership(keys=self.seen.keys, n_users=self.seen.n_users, n_items=self.seen.n_items)
+        return Membership(keys=self.train.keys, n_users=self.train.n_users, n_items=self.train.n_items)
 
     def epoch(self, generator: torch.Generator) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "M N"]]:
         """Return the shuffled users and a row of their items above rows of sampled ones."""
@@ -110,4 +110,4 @@ def equal_batches(n: int, batch_size: int) -> list[tuple[int, int]]:
     """
     n_batches = -(-n // batch_size)
     edges = [n * b // n_batches for b in range(n_batches + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -1,0 +1,44 @@
+"""What an attacker may see, and what a stealing attack is."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int64
+
+from recaudit.data.interactions import Interactions
+from recaudit.models.base import Recommender, Run
+from recaudit.oracle.oracle import Oracle
+
+__all__ = ["Knowledge", "StealingAttack"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Knowledge:
+    """All that an attacker may see beside the oracle (Zhu et al. 2023, section 3.2).
+
+    Args:
+        known: the histories of the K target users that the attacker knows, as the victim was trained on them.
+        accounts: under which number the oracle serves each known user.
+        queried: positions in ``known`` of the users whose lists the attack may learn from.
+        validation: positions in ``known`` of the users whose lists the attack may judge itself by.
+        auxiliary: histories of other users over the same items.
+    """
+
+    known: Interactions
+    accounts: Int64[np.ndarray, "K"]
+    queried: Int64[np.ndarray, "Q"]
+    validation: Int64[np.ndarray, "V"]
+    auxiliary: Interactions
+
+    @property
+    def n_items(self) -> int:
+        """Number of items in the common catalogue."""
+        return self.known.n_items
+
+
+class StealingAttack(Protocol):
+    """Builds a copy of a recommender."""
+
+    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
+        """Return a clone that knows the users of ``knowledge.known``, numbered as there."""

@@ -1,0 +1,182 @@
+"""The surrogate attack: one clone, whose settings are the attacks of Zhu et al. (2023, section 4, Algorithm 1)."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from recaudit.attacks.base import Knowledge
+from recaudit.attacks.stealing.fusion import FusedItems
+from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
+from recaudit.metrics.ranking import agreement
+from recaudit.models.base import Recommender, Run, TopK, fit_once
+from recaudit.models.factorization import ItemVectorMaker, NetworkRecommender, NetworkSpec, plain_items
+from recaudit.models.networks import ItemTable, ItemVectors
+from recaudit.models.ranking import top_k
+from recaudit.models.training import Stopping, train
+from recaudit.oracle.oracle import Oracle
+from recaudit.rng import torch_generator
+
+__all__ = ["ATTACKS", "Surrogate"]
+
+
+class Surrogate(BaseModel):
+    """What a stealing attack uses, and how its clone learns.
+
+    Phase one trains the clone on the known users' interactions as the clone's own model trains, stopped on
+    a validation slice of them. Phase two fine-tunes it on the queried users' lists, stopped on the agreement with
+    the lists of the attacker's validation users; without phase one (QSD), users outside the queries have
+    no trained vector, and it stops on the agreement with the queried lists themselves.
+
+    Args:
+        interactions: train on the known users' interactions (phase one).
+        auxiliary: leave auxiliary data alone, fuse the auxiliary model's item vectors by attention, or begin
+            from them ("initial": PTA(Pre) and PTAQ(Pre) of Table 5).
+        lists: learn from the victim's lists (phase two).
+        ranking_loss: compares neighbours in a list (L_r, Eq. 11).
+        positive_item_loss: compares listed with drawn items (L_p, Eq. 12).
+        margin: of the hinge loss.
+        negatives: items drawn for each listed one; the paper leaves their number open.
+        stopping: of both phases.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    interactions: bool = True
+    auxiliary: Literal["none", "attention", "initial"] = "none"
+    lists: bool = False
+    ranking_loss: PairLoss = "bpr"
+    positive_item_loss: PairLoss = "hinge"
+    margin: float = Field(default=0.5, ge=0)
+    negatives: int = Field(default=1, ge=1)
+    stopping: Stopping = Stopping(epochs=2000, evaluate_every=10, patience=40)
+
+    @model_validator(mode="after")
+    def _learns_from_something(self) -> Self:
+        if not (self.interactions or self.lists):
+            raise ValueError("an attack must learn from interactions, from lists or from both")
+        return self
+
+    def attack(self, clone: NetworkSpec) -> "SurrogateAttack":
+        """Return the attack whose clone is of this model."""
+        return SurrogateAttack(self, clone)
+
+
+class SurrogateAttack:
+    """A surrogate with its clone's model: a :class:`~recaudit.attacks.base.StealingAttack`."""
+
+    def __init__(self, settings: Surrogate, clone: NetworkSpec) -> None:
+        self.settings = settings
+        self.clone = clone
+
+    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
+        """Return the clone; asks the oracle once for the lists of all queried and validation users.
+
+        Raises:
+            BudgetExceeded: before any list is served, where the budget does not allow that.
+        """
+        settings = self.settings
+        if not settings.lists:
+            return self._phase_one(knowledge, run)
+        asked = knowledge.queried
+        if settings.interactions:
+            asked = np.concatenate([asked, knowledge.validation])
+        lists = oracle.query(knowledge.accounts[asked])
+        clone = self._phase_one(knowledge, run) if settings.interactions else self._untrained(knowledge, run)
+        return self._phase_two(clone, lists, asked, knowledge, run)
+
+    def _untrained(self, knowledge: Knowledge, run: Run) -> NetworkRecommender:
+        n_users, n_items = knowledge.known.n_users, knowledge.n_items
+        make_items = self._item_maker(knowledge, run)
+        network = self.clone.network(
+            n_users, n_items, torch_generator(run.seed, "clone", "initial"), make_items
+        )
+        return NetworkRecommender(
+            network.to(run.device), n_users=n_users, n_items=n_items, device=run.device, log=None
+        )
+
+    def _item_maker(self, knowledge: Knowledge, run: Run) -> ItemVectorMaker:
+        """Return what makes the clone's item vectors, training the auxiliary model where it is needed."""
+        if self.settings.auxiliary == "none":
+            return plain_items
+        tables = self._auxiliary_tables(knowledge, run)
+
+        def make_items(name: str, table: nn.Parameter) -> ItemVectors:
+            if self.settings.auxiliary == "initial":
+                return ItemTable(nn.Parameter(tables[name].clone()))
+            return FusedItems(table, tables[name], torch_generator(run.seed, "clone", "attention", name))
+
+        return make_items
+
+    def _auxiliary_tables(self, knowledge: Knowledge, run: Run) -> Mapping[str, Tensor]:
+        """Return the item vectors of a model of the clone's kind, trained on the auxiliary data."""
+        model = fit_once(self.clone, knowledge.auxiliary, run.child("auxiliary"))
+        assert isinstance(model, NetworkRecommender)
+        return {name: vectors.learned().cpu() for name, vectors in model.network.item_vectors().items()}
+
+    def _phase_one(self, knowledge: Knowledge, run: Run) -> NetworkRecommender:
+        """Train on interactions; attacks that share this phase share its result, and each gets a copy."""
+        spec = self.clone.model_copy(update={"stopping": self.settings.stopping})
+        auxiliary = self.settings.auxiliary
+        fingerprints = (knowledge.known.fingerprint, knowledge.auxiliary.fingerprint)
+        key = ("phase one", spec.model_dump_json(), auxiliary, *fingerprints, str(run.seed), run.device)
+
+        def compute() -> NetworkRecommender:
+            network = self._untrained(knowledge, run).network
+            return spec.fit_network(
+                network, knowledge.known, run.child("phase one"), stage="clone, interactions"
+            )
+
+        trained = run.memo.once(key, compute)
+        copy = self._untrained(knowledge, run)
+        copy.network.load_state_dict(trained.network.state_dict())
+        copy.network.eval()
+        copy.log = trained.log
+        return copy
+
+    def _phase_two(
+        self, clone: NetworkRecommender, lists: TopK, asked: np.ndarray, knowledge: Knowledge, run: Run
+    ) -> NetworkRecommender:
+        """Fine-tune on the queried users' lists; ``lists`` are those of the ``asked`` users, queried ones first."""
+        settings, known = self.settings, knowledge.known
+        n_queried = len(knowledge.queried)
+        judges = slice(n_queried, None) if settings.interactions else slice(None)
+        judged_users, judged_lists = asked[judges], lists.items[judges]
+
+        def validate() -> float:
+            mine = top_k(clone, judged_users, known, judged_lists.shape[1])
+            return float(np.nanmean(agreement(judged_lists, mine.items)))
+
+        clone.log = train(
+            clone.network,
+            ListedItems(
+                users=knowledge.queried,
+                lists=lists.items[:n_queried],
+                excluded=known if settings.interactions else None,
+                n_users=known.n_users,
+                n_items=known.n_items,
+                negatives=settings.negatives,
+            ),
+            stealing_loss(settings.ranking_loss, settings.positive_item_loss, settings.margin),
+            validate,
+            optimisation=self.clone.optimisation,
+            stopping=settings.stopping,
+            run=run.child("phase two"),
+            stage="clone, lists",
+        )
+        return clone
+
+
+ATTACKS: Mapping[str, Surrogate] = {
+    "QSD": Surrogate(interactions=False, lists=True, ranking_loss="hinge"),
+    "PTD": Surrogate(),
+    "PTQ": Surrogate(lists=True),
+    "PTA": Surrogate(auxiliary="attention"),
+    "PTAQ": Surrogate(auxiliary="attention", lists=True),
+    "PTA(Pre)": Surrogate(auxiliary="initial"),
+    "PTAQ(Pre)": Surrogate(auxiliary="initial", lists=True),
+}
+"""The settings that Zhu et al. name: Table 4's five and Table 5's two."""

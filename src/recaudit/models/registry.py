@@ -1,0 +1,45 @@
+"""The models by name: the one table that turns text into specs."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from recaudit.errors import UsageError, nearest
+from recaudit.models.base import RecommenderSpec
+from recaudit.models.baselines import ItemKNN, Popularity
+from recaudit.models.factorization import BPR, LMF
+from recaudit.models.ncf import NCF
+from recaudit.validation import validated
+
+__all__ = ["MODELS", "model_spec"]
+
+MODELS: Mapping[str, type[Any]] = {
+    "popularity": Popularity,
+    "item-knn": ItemKNN,
+    "bpr": BPR,
+    "lmf": LMF,
+    "ncf": NCF,
+}
+
+ENTRY_POINTS = "recaudit.models"
+"""Third parties register pydantic classes that satisfy ``RecommenderSpec`` under this group."""
+
+
+def model_spec(values: Mapping[str, Any], *, where: str) -> RecommenderSpec:
+    """Return the spec that ``values`` describe: ``model`` names it, the rest are its hyperparameters.
+
+    Args:
+        values: plain values, as from YAML.
+        where: the option or key to name in errors, such as ``"victim"``.
+
+    Raises:
+        UsageError: for an unknown model, key or value; the message names it and what was expected.
+    """
+    known = dict(MODELS)
+    outside = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    name = values.get("model")
+    if not isinstance(name, str) or (name not in known and name not in outside):
+        raise UsageError(f"{where}: unknown model {name!r}{nearest(str(name), [*known, *outside])}")
+    kind = known[name] if name in known else outside[name].load()
+    spec: RecommenderSpec = validated(kind, values, where=where)
+    return spec

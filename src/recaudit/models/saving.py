@@ -1,0 +1,84 @@
+"""Fitted recommenders on disk: weights as safetensors beside a JSON description."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from recaudit import __version__
+from recaudit.errors import UsageError
+from recaudit.files import whole_file, write_text
+from recaudit.models.base import Recommender, RecommenderSpec
+from recaudit.models.registry import model_spec
+
+__all__ = ["SavedModel", "load_model", "save_model"]
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+class SavedModel(BaseModel):
+    """What stands beside the weights.
+
+    Args:
+        recaudit: the version that wrote it.
+        spec: the recommender's hyperparameters.
+        n_users: users it knows.
+        n_items: items in its catalogue.
+        fingerprint: of the interactions it was fitted to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recaudit: str
+    spec: dict[str, object]
+    n_users: int
+    n_items: int
+    fingerprint: str
+
+
+def save_model(recommender: Recommender, spec: RecommenderSpec, fingerprint: str, directory: Path) -> None:
+    """Write ``model.safetensors`` and ``model.json`` to ``directory``; the description last."""
+    with whole_file(directory / WEIGHTS) as temporary:
+        save_file(recommender.tensors(), temporary)
+    saved = SavedModel(
+        recaudit=__version__,
+        spec=json.loads(spec.model_dump_json()),
+        n_users=recommender.n_users,
+        n_items=recommender.n_items,
+        fingerprint=fingerprint,
+    )
+    write_text(directory / DESCRIPTION, saved.model_dump_json(indent=2) + "\n")
+
+
+def load_model(directory: Path) -> tuple[Recommender, RecommenderSpec, SavedModel]:
+    """Return the recommender saved in ``directory``, its spec and its description.
+
+    The loaded model gives lists identical to the bit to those of the saved one, on the CPU.
+
+    Raises:
+        UsageError: where a file is missing or damaged.
+    """
+    description, weights = directory / DESCRIPTION, directory / WEIGHTS
+    for path in (description, weights):
+        if not path.is_file():
+            raise UsageError(
+                f"{path}: no such file; a saved model is a folder with {WEIGHTS} and {DESCRIPTION}"
+            )
+    try:
+        saved = SavedModel.model_validate_json(description.read_bytes())
+    except ValueError as error:
+        raise UsageError(f"{description}: not a saved model's description ({_first_line(error)})") from None
+    spec = model_spec(saved.spec, where=f"{description}: spec")
+    try:
+        recommender = spec.restore(load_file(weights), n_users=saved.n_users, n_items=saved.n_items)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{weights}: damaged, or not the weights that {description} describes ({_first_line(error)})"
+        ) from None
+    return recommender, spec, saved
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
