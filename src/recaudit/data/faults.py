@@ -15,21 +15,25 @@ from pathlib import Path
 from recaudit.errors import UsageError
 
 __all__ = [
+    "BLANKS",
     "MISSING",
     "Layout",
     "fault_of_repeat",
     "first_fault",
     "first_line",
-    "is_missing",
+    "lines_before_rows",
+    "repeat_fault",
     "split_line",
-    "time_kinds",
 ]
 
 # How an absent id is written, in any case and with blanks around it.
 MISSING = frozenset({"", "nan", "null", "none", "<na>", "n/a"})
 
-_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*")
-_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+# What is blank around a field and on a line. (Python and Polars differ on what else might be.)
+BLANKS = " \t\r\n"
+
+_INTEGER = re.compile(r"[ \t]*[+-]?[0-9]{1,19}[ \t]*")
+_NUMBER = re.compile(r"[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_AND_TIME = re.compile(_DATE.pattern + r"[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z?")
 _LARGEST_FLOAT32 = 3.4028235e38
@@ -54,6 +58,7 @@ class Layout:
         separator: what stands between fields.
         quoted: whether fields may stand in double quotes.
         header: whether the first line names the columns.
+        skip: how many lines stand before the first row: the header, and blank lines.
         fields: the columns' names, in the file's order.
         roles: the place in ``fields`` of the user, the item and, where there are any, the time and the
             rating.
@@ -66,6 +71,7 @@ class Layout:
     separator: str
     quoted: bool
     header: bool
+    skip: int
     fields: tuple[str, ...]
     roles: dict[str, int]
     date: str | None
@@ -82,9 +88,9 @@ class Layout:
         )
 
 
-def is_missing(text: str) -> bool:
+def _is_missing(text: str) -> bool:
     """Return whether a field says that there is no id."""
-    return text.strip().lower() in MISSING
+    return text.strip(BLANKS).lower() in MISSING
 
 
 def first_line(path: Path) -> str:
@@ -99,10 +105,22 @@ def first_line(path: Path) -> str:
         if raw.startswith(signature):
             raise UsageError(f"{path}, line 1: this is {what}")
     line = _decoded(path, 1, raw).rstrip("\r\n")
-    if not line.strip():
-        blank = not path.read_bytes().strip(b"\xef\xbb\xbf \t\r\n")
+    if not line.strip(BLANKS):
+        blank = not path.read_bytes().strip(b"\xef\xbb\xbf" + BLANKS.encode())
         raise UsageError(f"{path}: the file is empty" if blank else f"{path}, line 1: the line is empty")
     return line
+
+
+def lines_before_rows(path: Path, *, header: bool) -> int:
+    """Return how many lines stand before the first row: the header, and blank lines."""
+    before = int(header)
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            if number >= before:
+                if line.strip(BLANKS.encode()):
+                    break
+                before += 1
+    return before
 
 
 def split_line(path: Path, line: str, separator: str, *, quoted: bool) -> tuple[str, ...]:
@@ -126,7 +144,7 @@ def first_fault(layout: Layout) -> UsageError | None:
         found = _fault_of_row(layout, row)
         if found is None and "time" in layout.roles and not _skipped(layout, row):
             text = row[layout.roles["time"]]
-            before, kinds = kinds, time_kinds(text, layout.date) & (kinds or time_kinds(text, layout.date))
+            before, kinds = kinds, _time_kinds(text, layout.date) & (kinds or _time_kinds(text, layout.date))
             if not kinds:
                 expected = (
                     "a time" if before is None else f"a time written as above ({' or '.join(sorted(before))})"
@@ -147,23 +165,27 @@ def fault_of_repeat(layout: Layout, user_id: int | str, item_id: int | str) -> U
             lines.append(line)
             if len(lines) == 2:
                 break
-    where = f"line {lines[1]}, " if len(lines) == 2 else ""
-    above = f" (first on line {lines[0]})" if lines else ""
+    return repeat_fault(layout, user_id, item_id, (f"line {lines[0]}", f"line {lines[1]}"))
+
+
+def repeat_fault(layout: Layout, user_id: int | str, item_id: int | str, at: tuple[str, str]) -> UsageError:
+    """Return the error that a pair stands at two places."""
     return UsageError(
-        f"{layout.path}, {where}{layout.column('item')}: user {user_id!r} has item {item_id!r} again{above}; "
-        "say repeats 'first' or 'last' to keep one of them"
+        f"{layout.path}, {at[1]}, {layout.column('item')}: user {user_id!r} has item {item_id!r} again "
+        f"(first on {at[0]}); say repeats 'first' or 'last' to keep one of them"
     )
 
 
-def time_kinds(text: str, date: str | None) -> set[str]:
+def _time_kinds(text: str, date: str | None) -> set[str]:
     """Return the ways in which a time may be written that this text fits."""
     if date is not None:
-        return {f"a date as {date}"} if _parses(text, date) else set()
+        return {f"a date as {date}"} if _parses(text.strip(BLANKS), date) else set()
     kinds = set()
     if _INTEGER.fullmatch(text) and -(1 << 63) <= int(text) < 1 << 63:
         kinds.add("whole number")
     if _NUMBER.fullmatch(text) and abs(float(text)) < 1 << 62:
         kinds.add("number")
+    text = text.strip(BLANKS)
     if _DATE.fullmatch(text) and _parses(text, "%Y-%m-%d"):
         kinds.add("date")
     if _DATE_AND_TIME.fullmatch(text) and _parses(text[:19].replace("T", " "), "%Y-%m-%d %H:%M:%S"):
@@ -196,6 +218,12 @@ def _fault_of_row(layout: Layout, row: list[str]) -> str | None:
         return f"{layout.named(len(row))}: the row has {len(row)} of {width} fields ({names})"
     if len(row) > width:
         return f"column {width + 1}: the row has {len(row)} fields, expected {width} ({names})"
+    if len(layout.separator) > 1:
+        for place, text in enumerate(row):
+            if layout.separator[0] in text:
+                return (
+                    f"{layout.named(place)}: found {text!r}, expected {layout.separator!r} between the fields"
+                )
     if layout.keep is not None and row[layout.keep[0]] not in layout.keep[1:]:
         place, *values = layout.keep
         return (
@@ -208,7 +236,7 @@ def _fault_of_fields(layout: Layout, row: list[str]) -> str | None:
     """Return what is wrong with a row's ids and rating."""
     for role, what in (("user", "a user"), ("item", "an item")):
         text = row[layout.roles[role]]
-        if is_missing(text):
+        if _is_missing(text):
             return f"{layout.column(role)}: found {text!r}, expected the id of {what}"
         if "\n" in text or "\r" in text:
             return (
@@ -235,14 +263,14 @@ def _rows(layout: Layout) -> Iterator[tuple[int, list[str]]]:
         lines = (_decoded(layout.path, number, raw) for number, raw in enumerate(file, 1))
         if not layout.quoted:
             for number, line in enumerate(lines, 1):
-                if line.strip() and not (number == 1 and layout.header):
+                if line.strip(BLANKS) and not (number == 1 and layout.header):
                     yield number, line.rstrip("\r\n").split(layout.separator)
             return
         reader = csv.reader(lines, delimiter=layout.separator, strict=True)
         begin = 1
         try:
             for row in reader:
-                blank = not row or (len(row) == 1 and not row[0].strip())
+                blank = not row or (len(row) == 1 and not row[0].strip(BLANKS))
                 if not blank and not (begin == 1 and layout.header):
                     yield begin, row
                 begin = reader.line_num + 1
@@ -252,7 +280,7 @@ def _rows(layout: Layout) -> Iterator[tuple[int, list[str]]]:
 
 def _misquoted(path: Path, line: int, error: csv.Error) -> UsageError:
     return UsageError(
-        f"{path}, line {line}: a quotation mark is out of place ({error}), "
+        f"{path}, line {line}: a quotation mark or a line end is out of place ({error}), "
         'expected fields quoted as "…", a mark inside written twice'
     )
 

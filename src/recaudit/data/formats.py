@@ -12,10 +12,10 @@ from pathlib import Path
 
 import polars as pl
 
-from recaudit.data.faults import Layout, fault_of_repeat, first_line, split_line
+from recaudit.data.faults import Layout, fault_of_repeat, first_line, lines_before_rows, split_line
 from recaudit.data.interactions import Interactions, RepeatedPair
 from recaudit.data.numbering import Repeats, assemble
-from recaudit.data.parsing import read_parquet, read_text
+from recaudit.data.parsing import fault_of_parquet_repeat, read_parquet, read_text
 from recaudit.errors import UsageError, nearest
 
 __all__ = ["FORMATS", "ROLES", "Format", "guess_format", "parse_columns", "read_interactions"]
@@ -231,7 +231,8 @@ def read_interactions(
     try:
         return assemble(name or path.stem, parts, repeats=repeats or chosen.repeats)
     except RepeatedPair as repeat:
-        raise fault_of_repeat(layout, repeat.user_id, repeat.item_id) from None
+        fault = fault_of_parquet_repeat if chosen.name == "parquet" else fault_of_repeat
+        raise fault(layout, repeat.user_id, repeat.item_id) from None
 
 
 def _check_file(path: Path) -> None:
@@ -279,6 +280,7 @@ def _layout(path: Path, chosen: Format, columns: Mapping[str, str] | None) -> La
         separator=separator or ",",
         quoted=chosen.quoted,
         header=not chosen.fields,
+        skip=0 if chosen.name == "parquet" else lines_before_rows(path, header=not chosen.fields),
         fields=fields,
         roles=roles,
         date=chosen.date,

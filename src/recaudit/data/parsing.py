@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recaudit.data.faults import MISSING, Layout, first_fault
+from recaudit.data.faults import BLANKS, MISSING, Layout, first_fault, repeat_fault
 from recaudit.errors import UsageError
 
-__all__ = ["read_parquet", "read_text"]
+__all__ = ["fault_of_parquet_repeat", "read_parquet", "read_text"]
 
 # The types tried first, in one typed pass; a column that does not fit is read as text and looked at again.
 _TYPES = {"user": pl.Int64, "item": pl.Int64, "rating": pl.Float32, "time": pl.Int64}
@@ -55,6 +55,13 @@ def read_parquet(layout: Layout) -> dict[str, pl.Series]:
     return columns
 
 
+def fault_of_parquet_repeat(layout: Layout, user_id: int | str, item_id: int | str) -> UsageError:
+    """Return the error that names the two rows, counted from 1, at which a pair stands."""
+    columns = read_parquet(layout)
+    rows = ((columns["user"] == user_id) & (columns["item"] == item_id)).arg_true()
+    return repeat_fault(layout, user_id, item_id, (f"row {rows[0] + 1}", f"row {rows[1] + 1}"))
+
+
 class _Unfit(Exception):
     """A column does not hold what it must."""
 
@@ -69,7 +76,7 @@ def _frame(layout: Layout, types: dict[str, Any], rows: int | None = None) -> pl
     scan = pl.scan_csv(
         layout.path,
         has_header=False,
-        skip_rows=1 if layout.header else 0,
+        skip_rows=layout.skip,
         schema=schema,
         separator=layout.separator[0],
         quote_char='"' if layout.quoted else None,
@@ -117,7 +124,7 @@ def _columns(frame: pl.DataFrame, layout: Layout) -> dict[str, pl.Series]:
     if "rating" in columns:
         ratings = columns["rating"]
         if ratings.dtype == pl.String:
-            ratings = ratings.str.strip_chars().cast(pl.Float32, strict=False)
+            ratings = ratings.str.strip_chars(BLANKS).cast(pl.Float32, strict=False)
         if ratings.null_count() or not ratings.is_finite().all():
             raise _Unfit
         columns["rating"] = ratings
@@ -130,11 +137,11 @@ def _ids(column: pl.Series) -> pl.Series:
     """Return ids as integers where all are whole numbers, as text otherwise."""
     if column.dtype == pl.Int64:
         return column
-    whole = column.str.strip_chars().cast(pl.Int64, strict=False)
+    whole = column.str.strip_chars(BLANKS).cast(pl.Int64, strict=False)
     if not whole.null_count():
         return whole
     distinct = column.unique()
-    bad = distinct.str.strip_chars().str.to_lowercase().is_in(list(MISSING)) | distinct.str.contains(
+    bad = distinct.str.strip_chars(BLANKS).str.to_lowercase().is_in(list(MISSING)) | distinct.str.contains(
         r"[\r\n]"
     )
     if bad.any():
@@ -168,7 +175,7 @@ def _times(column: pl.Series, date: str | None) -> dict[str, pl.Series]:
 
 
 def _parsed_times(column: pl.Series, date: str | None) -> pl.Series:
-    column = column.str.strip_chars()
+    column = column.str.strip_chars(BLANKS)
     if date is not None:
         parsed = column.str.to_datetime(date, strict=False, time_unit="us")
         if parsed.null_count():
@@ -201,9 +208,9 @@ def _read_as_text(layout: Layout) -> dict[str, pl.Series]:
         raise fault
     try:
         frame = _frame(layout, texts)
-        # The second look found every row in order, so a row of nulls is a blank line, and ``bad`` is an
-        # empty field.
-        blank = pl.all_horizontal(pl.col("user", "item").is_null())
+        # The second look found every row in order, so a row without a user is a blank line, and what is
+        # ``bad`` is a field that is empty and that nobody reads.
+        blank = pl.col("user").fill_null("").str.strip_chars(BLANKS) == ""
         return _columns(frame.filter(~blank).with_columns(bad=pl.lit(value=False)), layout)
     except (pl.exceptions.PolarsError, _Unfit) as error:
         reason = str(error).splitlines()[0] if str(error) else "a column holds values that cannot be read"
@@ -237,7 +244,11 @@ def _fitting(layout: Layout, role: str, column: pl.Series) -> pl.Series:
                 f"{layout.path}, {layout.column(role)}: found {column.dtype}, expected integers or text"
             )
         if column.dtype == pl.String:
-            bad |= column.str.strip_chars().str.to_lowercase().is_in(list(MISSING)).fill_null(value=True)
+            bad |= (
+                column.str.strip_chars(BLANKS).str.to_lowercase().is_in(list(MISSING)).fill_null(value=True)
+            )
+        elif column.dtype == pl.UInt64:
+            bad |= column >= 1 << 63
     elif role == "rating":
         expected = "a number"
         numbers = column.cast(pl.Float32, strict=False)
