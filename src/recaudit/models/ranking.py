@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from recaudit.data.interactions import Interactions
+from recaudit.data.rows import picked_rows
 from recaudit.models.base import Recommender, TopK
 
 __all__ = ["best_items", "top_k"]
@@ -46,12 +47,9 @@ def top_k(recommender: Recommender, users: Int64[np.ndarray, "U"], seen: Interac
 
 def _positions(seen: Interactions, users: Int64[np.ndarray, "B"]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return row and item of every seen pair of ``users``, rows counted from 0."""
-    lengths = (seen.offsets[users + 1] - seen.offsets[users]).astype(np.int64)
-    rows = np.repeat(np.arange(len(users)), lengths)
-    ends = np.cumsum(lengths)
-    within = np.arange(len(rows)) - np.repeat(ends - lengths, lengths)
-    items = seen.items[seen.offsets[users][rows] + within]
-    return torch.from_numpy(rows), torch.from_numpy(items.astype(np.int64))
+    offsets, places = picked_rows(seen.offsets, users)
+    rows = np.repeat(np.arange(len(users)), np.diff(offsets))
+    return torch.from_numpy(rows), torch.from_numpy(seen.items[places].astype(np.int64))
 
 
 def best_items(

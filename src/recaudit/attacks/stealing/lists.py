@@ -21,7 +21,10 @@ PairLoss = Literal["bpr", "hinge"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ListedItems:
-    """Every listed item once an epoch, with the next item of its list and items drawn from outside the list.
+    """Every listed item once a pass, with the next item of its list and items drawn from outside the list.
+
+    An epoch makes as many passes as give it ``examples`` examples or more: a few lists fill less than a batch,
+    and an early stop that counts epochs should mean as many steps for few lists as for many.
 
     The last item of a list has no next one and stands there itself: its ranking loss is constant.
 
@@ -33,6 +36,7 @@ class ListedItems:
         n_users: number of the clone's users.
         n_items: number of items.
         negatives: items drawn for each listed one.
+        examples: the fewest examples of an epoch.
     """
 
     users: Int64[np.ndarray, "Q"]
@@ -41,6 +45,7 @@ class ListedItems:
     n_users: int
     n_items: int
     negatives: int = 1
+    examples: int = 1
 
     @cached_property
     def _triples(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,7 +67,8 @@ class ListedItems:
     def epoch(self, generator: torch.Generator) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "M N"]]:
         """Return shuffled users above rows of listed items, their next ones, and drawn ones."""
         users, items, nexts = self._triples
-        order = torch.randperm(len(users), generator=generator)
+        passes = -(-self.examples // len(users))
+        order = torch.cat([torch.randperm(len(users), generator=generator) for _ in range(passes)])
         users = users[order]
         drawn = [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
         return users, torch.stack([items[order], nexts[order], *drawn])

@@ -22,6 +22,8 @@ from recaudit.rng import torch_generator
 
 __all__ = ["ATTACKS", "Surrogate"]
 
+LIST_BATCHES = 8
+
 
 class Surrogate(BaseModel):
     """What a stealing attack uses, and how its clone learns.
@@ -40,7 +42,9 @@ class Surrogate(BaseModel):
         positive_item_loss: compares listed with drawn items (L_p, Eq. 12).
         margin: of the hinge loss.
         negatives: items drawn for each listed one; the paper leaves their number open.
-        stopping: of both phases.
+        stopping: of phase one.
+        lists_stopping: of phase two, whose epochs hold at least eight batches. Its patience is longer: a clone
+            that learns from lists alone sits on a popularity plateau for some 500 steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +57,7 @@ class Surrogate(BaseModel):
     margin: float = Field(default=0.5, ge=0)
     negatives: int = Field(default=1, ge=1)
     stopping: Stopping = Stopping(epochs=2000, evaluate_every=10, patience=40)
+    lists_stopping: Stopping = Stopping(epochs=2000, evaluate_every=10, patience=100)
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> Self:
@@ -159,11 +164,12 @@ class SurrogateAttack:
                 n_users=known.n_users,
                 n_items=known.n_items,
                 negatives=settings.negatives,
+                examples=LIST_BATCHES * self.clone.optimisation.batch_size,
             ),
             stealing_loss(settings.ranking_loss, settings.positive_item_loss, settings.margin),
             validate,
             optimisation=self.clone.optimisation,
-            stopping=settings.stopping,
+            stopping=settings.lists_stopping,
             run=run.child("phase two"),
             stage="clone, lists",
         )

@@ -1,0 +1,92 @@
+"""From each user's values to figures with intervals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recaudit.audit.seed import CEILING, FLOOR, VICTIM, SeedResult
+from recaudit.audit.spec import AuditSpec
+from recaudit.metrics.intervals import bootstrap_interval
+from recaudit.rng import child_seed
+
+__all__ = ["figures"]
+
+Row = dict[str, Any]
+
+
+def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row]:
+    """Return one row a figure, as ``figures.csv`` has them.
+
+    ``place@k`` is where an attack's agreement lies between the floor's (0) and the ceiling's (1), of the means;
+    its ends are those of the agreement's interval, measured on the same scale. Seconds and what was asked
+    are means over seeds, and their ends the least and the greatest.
+    """
+    table = _Rows(spec, name, seeds)
+    for attack in (FLOOR, CEILING, VICTIM, *spec.attacks):
+        for metric, roles in seeds[0].values[attack].items():
+            for role in roles:
+                table.measured(attack, metric, role)
+    for attack in spec.attacks:
+        for role in ("all", "queried", "unqueried"):
+            table.place(attack, role)
+        for column in ("lists", "users", "items"):
+            table.counted(attack, column, [_of(one.ledgers, "attack", attack)[column] for one in seeds])
+    for stage in (VICTIM, CEILING, *spec.attacks):
+        table.counted(stage, "seconds", [_of(one.stages, "stage", stage)["seconds"] for one in seeds])
+    return table.rows
+
+
+class _Rows:
+    def __init__(self, spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> None:
+        self.seeds = seeds
+        self.k = spec.k
+        self.rows: list[Row] = []
+        self.common = {"data": name, "victim": spec.victim_spec().model}
+        self.clone = spec.clone_spec().model
+        self.agreements: dict[tuple[str, str], Row] = {}
+
+    def _add(self, attack: str, users: str, metric: str, ends: tuple[float | None, ...]) -> Row:
+        value, low, high = ends
+        row = {
+            **self.common,
+            "clone": None if attack in (FLOOR, CEILING, VICTIM) else self.clone,
+            "attack": attack,
+            "users": users,
+            "metric": metric,
+            "value": value,
+            "low": low,
+            "high": high,
+            "seeds": len(self.seeds),
+        }
+        self.rows.append(row)
+        return row
+
+    def measured(self, attack: str, metric: str, role: str) -> None:
+        """Add the mean over seeds and users with its bootstrap interval."""
+        values = [one.values[attack][metric][role] for one in self.seeds]
+        if all(np.isnan(array).all() for array in values):
+            row = self._add(attack, role, metric, (None, None, None))
+        else:
+            # One stream for all rows: the same users are resampled for every attack.
+            interval = bootstrap_interval(values, seed=child_seed(0, "bootstrap"))
+            row = self._add(attack, role, metric, (interval.value, interval.low, interval.high))
+        if metric == f"agreement@{self.k}":
+            self.agreements[attack, role] = row
+
+    def place(self, attack: str, role: str) -> None:
+        """Add where an agreement lies between floor and ceiling."""
+        floor, ceiling = (self.agreements[bound, role]["value"] for bound in (FLOOR, CEILING))
+        own = self.agreements[attack, role]
+        ends: tuple[float | None, ...] = (None, None, None)
+        if None not in (floor, ceiling, own["value"]) and ceiling > floor:
+            ends = tuple((own[end] - floor) / (ceiling - floor) for end in ("value", "low", "high"))
+        self._add(attack, role, f"place@{self.k}", ends)
+
+    def counted(self, attack: str, metric: str, values: Sequence[float]) -> None:
+        """Add a mean over seeds with the least and the greatest."""
+        self._add(attack, "all", metric, (float(np.mean(values)), float(min(values)), float(max(values))))
+
+
+def _of(records: Sequence[Row], key: str, value: str) -> Row:
+    return next(record for record in records if record[key] == value)

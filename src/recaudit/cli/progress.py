@@ -1,0 +1,68 @@
+"""Long work on a terminal: which stage runs, how far it has come, and what is left."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["AuditProgress"]
+
+
+class AuditProgress:
+    """Shows an audit's stages and the epochs of the training at hand.
+
+    On a terminal these are two bars; elsewhere, a line a stage. Everything goes to standard error, which
+    leaves standard output to the result.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._live = self._console.is_terminal
+        self._audit = self._bars.add_task("audit, stages", total=None)
+        self._inner = self._bars.add_task("", total=None, visible=False)
+        self._stage = ""
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Move the bar of the audit or of the training at hand."""
+        if stage == "audit":
+            self._bars.update(self._audit, completed=done, total=total)
+            self._bars.update(self._inner, visible=False)
+            self._stage = ""
+            if not self._live and done < total:
+                self._console.print(f"audit: stage {done + 1} of {total}", highlight=False)
+            return
+        if stage != self._stage:
+            self._stage = stage
+            self._bars.reset(self._inner, description=f"{stage}, at most", total=total, visible=True)
+            if not self._live:
+                self._console.print(f"  {stage}: at most {total} epochs", highlight=False)
+        self._bars.update(self._inner, completed=done, total=total)
