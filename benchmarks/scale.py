@@ -38,7 +38,11 @@ def generate(path: Path, order: str, seed: int = 0) -> None:
         users = np.searchsorted(activity, random.random(ROWS // 2) * activity[-1])
         items = np.searchsorted(popularity, random.random(ROWS // 2) * popularity[-1])
         keys = np.unique(np.concatenate([keys, users * ITEMS + items]))
-    keys = keys[np.sort(random.permutation(len(keys))[:ROWS])] if order == "sorted" else random.permutation(keys)[:ROWS]
+    keys = (
+        keys[np.sort(random.permutation(len(keys))[:ROWS])]
+        if order == "sorted"
+        else random.permutation(keys)[:ROWS]
+    )
     users, items = np.divmod(keys, ITEMS)
     joined = random.integers(789_652_004, 1_574_327_703, USERS)
     frame = {
@@ -76,7 +80,11 @@ def measured(step: str, path: Path) -> dict[str, float]:
     begin = time.perf_counter()
     rows = {"bare": read_bare, "ours": read_ours}[step](path)
     seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, "rows": rows}
+    return {
+        "seconds": seconds,
+        "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "rows": rows,
+    }
 
 
 def reading() -> None:
