@@ -2,7 +2,7 @@
 
 import pytest
 
-from recaudit.cli_data import data_app
+from recaudit.cli.data import data_app
 from recaudit.data import sources
 from recaudit.data.sources import SOURCES
 from recaudit.errors import UsageError

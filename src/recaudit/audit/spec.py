@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -81,7 +81,7 @@ class AuditSpec(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _all_known(self) -> Self:
+    def _all_known(self) -> "AuditSpec":
         self.surrogates()
         self.clone_spec()
         if len(set(self.attacks)) < len(self.attacks) or len(set(self.seeds)) < len(self.seeds):

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from recaudit import __version__
 from recaudit.cli.audit import audit
-from recaudit.cli_data import data_app
+from recaudit.cli.data import data_app
 from recaudit.errors import UsageError
 
 __all__ = ["main"]

@@ -1,7 +1,6 @@
 """Long work on a terminal: which stage runs, how far it has come, and what is left."""
 
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -40,7 +39,7 @@ class AuditProgress:
         self._inner = self._bars.add_task("", total=None, visible=False)
         self._stage = ""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "AuditProgress":
         if self._live:
             self._bars.start()
         return self
