@@ -1,7 +1,7 @@
 """What an attacker may see, and what a stealing attack is."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int64
@@ -37,6 +37,7 @@ class Knowledge:
         return self.known.n_items
 
 
+@runtime_checkable
 class StealingAttack(Protocol):
     """Builds a copy of a recommender."""
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class TopK:
         return TopK(items=self.items[rows], scores=None if self.scores is None else self.scores[rows])
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Told how far long work has come; ``total`` is an upper bound where work may stop early."""
 
@@ -81,7 +82,7 @@ class Memo:
 
     @contextmanager
     def clock(self) -> Iterator[Callable[[], float]]:
-        """Yield a function that tells the seconds since the block began, as if nothing had been kept before it."""
+        """Yield a function that tells the seconds since the block began, as if nothing had been kept."""
         began, saved = time.perf_counter(), self.saved_seconds
         yield lambda: time.perf_counter() - began + self.saved_seconds - saved
 
@@ -118,6 +119,7 @@ class TrainingLog:
     seconds: float
 
 
+@runtime_checkable
 class Recommender(Protocol):
     """A fitted recommender: scores every item for the users it was fitted on."""
 
@@ -140,6 +142,7 @@ class Recommender(Protocol):
         """Return all that was learned, enough for :meth:`RecommenderSpec.restore`."""
 
 
+@runtime_checkable
 class RecommenderSpec(Protocol):
     """Hyperparameters of a recommender, frozen and hashable by their JSON."""
 
@@ -158,6 +161,6 @@ class RecommenderSpec(Protocol):
 
 
 def fit_once(spec: RecommenderSpec, data: Interactions, run: Run) -> Recommender:
-    """Fit ``spec``, or return the recommender that this run's memo already holds for the same spec, data and seed."""
+    """Fit ``spec``, or return what this run's memo already holds for the same spec, data and seed."""
     key = ("fit", spec.model_dump_json(), data.fingerprint, str(run.seed), run.device)
     return run.memo.once(key, lambda: spec.fit(data, run))

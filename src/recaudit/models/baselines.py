@@ -38,7 +38,7 @@ class PopularityRecommender:
 class Popularity(BaseModel):
     """Most popular items; no hyperparameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: Literal["popularity"] = "popularity"
 
@@ -81,13 +81,14 @@ class ItemKNNRecommender:
 
 
 class ItemKNN(BaseModel):
-    """Nearest neighbours among items, by shrunk cosine (Sarwar et al. 2001; shrinkage as in Bell and Koren 2007).
+    """Nearest neighbours among items, by shrunk cosine.
 
+    (Sarwar et al. 2001; the shrinkage as in Bell and Koren 2007.)
     similarity(i, j) = |U_i ∩ U_j| / (√|U_i| √|U_j| + shrinkage), of which each item j keeps its
     ``neighbours`` most similar i, ties by item number.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: Literal["item-knn"] = "item-knn"
     neighbours: int = Field(default=100, ge=1)
@@ -130,4 +131,6 @@ class ItemKNN(BaseModel):
             )
             for name, shape in shapes.items()
         ]
+        for matrix in matrices:
+            matrix.check_format()
         return ItemKNNRecommender(*matrices)

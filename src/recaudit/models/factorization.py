@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
+from recaudit.errors import UsageError
 from recaudit.metrics.ranking import recall
 from recaudit.models import losses
 from recaudit.models.base import Run, TrainingLog
@@ -27,6 +28,7 @@ VALIDATION_K = 50
 VALIDATION_USERS = 4000
 
 
+@runtime_checkable
 class ItemVectorMaker(Protocol):
     """Makes the item vectors that a network scores with; ``name`` tells a network's sets of them apart."""
 
@@ -75,7 +77,7 @@ class NetworkSpec(BaseModel, ABC):
         stopping: when training ends, judged by Recall@50 on the validation slice, of 4,000 users at most.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     embedding_size: int = Field(default=64, ge=1)
@@ -106,13 +108,22 @@ class NetworkSpec(BaseModel, ABC):
     def fit_network(
         self, network: Network, data: Interactions, run: Run, *, stage: str
     ) -> NetworkRecommender:
-        """Train ``network`` in place on ``data``, short of a validation slice, and return it as a recommender."""
+        """Train ``network`` in place on ``data``, short of a validation slice; return it as a recommender.
+
+        Raises:
+            UsageError: where the validation slice is empty, or the training diverges.
+        """
         network.to(run.device)
         train_part, offsets, items = validation_slice(data, self.validation_share)
         watched = NetworkRecommender(
             network, n_users=data.n_users, n_items=data.n_items, device=run.device, log=None
         )
         users = np.flatnonzero(np.diff(offsets)).astype(np.int64)
+        if len(users) == 0:
+            raise UsageError(
+                f"{stage}: validation_share={self.validation_share:g} of {len(data.items)} interactions "
+                "leaves nothing to judge the training by; raise it or take more data"
+            )
         if len(users) > VALIDATION_USERS:
             chosen = numpy_generator(0, "validation users", data.fingerprint).permutation(len(users))
             users = users[np.sort(chosen[:VALIDATION_USERS])]
@@ -121,11 +132,13 @@ class NetworkSpec(BaseModel, ABC):
 
         def validate() -> float:
             lists = top_k(watched, users, train_part, VALIDATION_K)
-            return float(recall(lists.items, relevant_offsets, relevant).mean()) if len(users) else 0.0
+            return float(recall(lists.items, relevant_offsets, relevant).mean())
 
         watched.log = train(
             network,
-            ObservedItems(train=train_part, negatives=self.negatives),
+            ObservedItems(
+                train=train_part, negatives=self.negatives, examples=self.optimisation.epoch_examples
+            ),
             self.loss,
             validate,
             optimisation=self.optimisation,

@@ -8,7 +8,7 @@ __all__ = ["bpr", "hinge", "logistic"]
 
 
 def bpr(preferred: Float32[Tensor, "*B"], other: Float32[Tensor, "*B"]) -> Float32[Tensor, "*B"]:
-    r"""Bayesian personalised ranking, :math:`-\ln\sigma(r_p - r_n)` (Rendle et al. 2009; Zhu et al. 2023, Eq. 4)."""
+    r"""Bayesian personalised ranking, :math:`-\ln\sigma(r_p - r_n)` (Rendle et al. 2009; Zhu, Eq. 4)."""
     return -logsigmoid(preferred - other)
 
 
@@ -22,7 +22,7 @@ def hinge(
 def logistic(scores: Float32[Tensor, "M *B"]) -> Float32[Tensor, "*B"]:
     r"""Binary cross-entropy of an interaction (row 0) and of items drawn for it (the other rows).
 
-    :math:`-\ln\sigma(r_p) - \sum_n \ln(1 - \sigma(r_n))`. Johnson (2014) weighs all unobserved pairs; He et al.
-    (2017, Eq. 7) sample them, as here.
+    :math:`-\ln\sigma(r_p) - \sum_n \ln(1 - \sigma(r_n))`. Johnson (2014) weighs all unobserved pairs; He et
+    al. (2017, Eq. 7) sample them, as here.
     """
     return softplus(-scores[0]) + softplus(scores[1:]).sum(dim=0)

@@ -1,6 +1,6 @@
 """Neural collaborative filtering (He et al. 2017)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float32
@@ -21,13 +21,14 @@ class NCF(NetworkSpec):
     default, as for the other models, and nothing is pre-trained.
 
     Args:
-        variant: the multi-layer perceptron (``mlp``), the generalised factorisation (``gmf``) or both (``neumf``).
+        variant: the multi-layer perceptron (``mlp``), the generalised factorisation (``gmf``) or both
+            (``neumf``).
         hidden: widths of the perceptron's layers.
     """
 
     model: Literal["ncf"] = "ncf"
     variant: Literal["mlp", "gmf", "neumf"] = "mlp"
-    hidden: tuple[int, ...] = Field(default=(64, 32, 16), min_length=1)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 32, 16), min_length=1)
 
     def network(
         self,
@@ -37,9 +38,7 @@ class NCF(NetworkSpec):
         make_items: ItemVectorMaker = plain_items,
     ) -> Network:
         """Return vectors from N(0, 0.01²) and Glorot-uniform layers."""
-        parts: tuple[Literal["mlp", "gmf"], ...] = (
-            ("mlp", "gmf") if self.variant == "neumf" else (self.variant,)
-        )
+        parts: tuple[str, ...] = ("mlp", "gmf") if self.variant == "neumf" else (self.variant,)
         users = {part: factors(n_users, self.embedding_size, generator) for part in parts}
         items = {part: make_items(part, factors(n_items, self.embedding_size, generator)) for part in parts}
         return NCFNetwork(users, items, self.hidden, generator)

@@ -1,18 +1,20 @@
-"""Networks that score items: inner products and neural collaborative filtering, over exchangeable item vectors.
+"""Networks that score items: inner products and neural collaborative filtering, over any item vectors.
 
-Shapes are named B for users of a batch, M for items a user, I for all items, D for factors, H for hidden units.
+Shapes are named B for users of a batch, M for items a user, I for all items, D for factors and H for hidden
+units.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
-__all__ = ["NCFNetwork", "DotProduct", "ItemTable", "ItemVectors", "Network", "factors"]
+__all__ = ["DotProduct", "ItemTable", "ItemVectors", "NCFNetwork", "Network", "factors"]
 
 
 class Network(nn.Module, ABC):
@@ -66,11 +68,15 @@ def factors(n: int, size: int, generator: torch.Generator) -> nn.Parameter:
 
 @dataclass(eq=False)
 class _Workspace:
-    """Buffers of the closed-form gradient, kept between batches: fresh ones would fault in every page anew."""
+    """Buffers of the closed-form gradient, kept between batches: fresh ones would fault in each page anew."""
 
     rows: dict[tuple[int, ...], tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
     gradients: dict[int, Tensor] = field(default_factory=dict)
     forwards: int = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Workspace":
+        """Return empty buffers: those of a copied network are its own, found by its own tables."""
+        return _Workspace()
 
     def gathered(self, table: Tensor, n_pairs: int, n_items: int) -> tuple[Tensor, Tensor, Tensor]:
         key = (n_pairs, n_items)
@@ -96,12 +102,12 @@ class _TableDots(torch.autograd.Function):
     """Inner products of rows of two tables, with the gradient in closed form.
 
     With scores x_m = p·q_m, the gradient of a loss is ∂p = Σ_m (∂x_m) q_m and ∂q_m = (∂x_m) p. It is written
-    straight into the tables' ``grad`` through buffers that live as long as the network, which saves autograd's
-    dense temporaries; any loss of the scores works.
+    straight into the tables' ``grad`` through buffers that live as long as the network, which saves
+    autograd's dense temporaries; any loss of the scores works.
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(  # noqa: PLR0917 - torch hands them over by position
         ctx: Any, users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, work: _Workspace
     ) -> Tensor:
         n_items, n_pairs = items.shape
@@ -120,7 +126,8 @@ class _TableDots(torch.autograd.Function):
         (gradient,) = gradients
         users_table, items_table, users, flat, n_items, work, forwards = ctx.given
         if forwards != work.forwards:
-            raise RuntimeError("a batch's loss must be differentiated before the next batch is scored")
+            raise RuntimeError("a batch's loss must be differentiated once, before the next batch is scored")
+        work.forwards += 1  # what the buffers hold is overwritten below
         p, q, p_gradient = work.gathered(users_table, len(users), n_items)
         q = q.view(n_items, len(users), -1)
         torch.mul(q[0], gradient[0][:, None], out=p_gradient)
@@ -206,7 +213,7 @@ class DotProduct(Network):
 
 
 class NCFNetwork(Network):
-    """Neural collaborative filtering (He et al. 2017): MLP (Eq. 10), GMF (Eq. 9) or both joined, NeuMF (Eq. 12).
+    """Neural collaborative filtering (He et al. 2017): MLP (Eq. 10), GMF (Eq. 9) or both, NeuMF (Eq. 12).
 
     The perceptron's first layer takes user and item vectors side by side, W [p; q] = W_p p + W_q q, so all
     items' part of it is one matrix product.
@@ -229,9 +236,7 @@ class NCFNetwork(Network):
         width = 0
         if "mlp" in users:
             widths = (2 * size, *hidden)
-            self.layers.extend(
-                _glorot(n_in, n_out, generator) for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
-            )
+            self.layers.extend(_glorot(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
             width += hidden[-1]
         if "gmf" in users:
             width += size

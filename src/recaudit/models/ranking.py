@@ -8,6 +8,7 @@ from jaxtyping import Float32, Int64
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
+from recaudit.errors import UsageError
 from recaudit.models.base import Recommender, TopK
 
 __all__ = ["best_items", "top_k"]
@@ -26,7 +27,10 @@ def top_k(recommender: Recommender, users: Int64[np.ndarray, "U"], seen: Interac
         recommender: scores the items.
         users: numbers of users that both ``recommender`` and ``seen`` know.
         seen: the histories to exclude, over the same users and items as the recommender.
-        k: length of the lists.
+        k: length of the lists, at least 1.
+
+    Raises:
+        UsageError: where a score is not a number, as those of a training that diverged.
     """
     items = np.full((len(users), k), -1, dtype=np.int64)
     scores = np.full((len(users), k), -np.inf, dtype=np.float32)
@@ -39,6 +43,8 @@ def top_k(recommender: Recommender, users: Int64[np.ndarray, "U"], seen: Interac
             excluded_rows, excluded_items = _positions(seen, chunk)
             table[excluded_rows.to(table.device), excluded_items.to(table.device)] = -torch.inf
             best, order = best_items(table, width)
+        if best[:, 0].isnan().any():  # nan ranks above all
+            raise UsageError("scores are not numbers (nan): the training diverged; lower the learning rate")
         found = torch.where(best == -torch.inf, -1, order)
         items[start : start + rows, :width] = found.cpu().numpy()
         scores[start : start + rows, :width] = best.cpu().numpy()
@@ -61,15 +67,19 @@ def best_items(
     narrows the search before anything is sorted. Rows in which a tie might cross the edge of what was looked
     at (the next group or the next item scores as high as the k-th) are sorted in full.
     """
-    n_rows, n_items = scores.shape
+    n_items = scores.shape[1]
     group = 1 << max(0, round(math.log2(max(1.0, n_items / (k + 1))) / 2))
-    n_groups = -(-n_items // group)
-    if group == 1 or n_groups <= k + 1:
-        values, items = torch.topk(scores, min(k + 1, n_items), dim=1)
-        unsure = values[:, k - 1] == values[:, k] if n_items > k else torch.zeros(n_rows, dtype=torch.bool)
+    if group == 1:
+        values, items = _largest(scores, min(k + 1, n_items))
+        unsure = torch.zeros_like(values[:, 0], dtype=torch.bool)
+        if n_items > k:
+            unsure = values[:, k - 1] == values[:, k]
     else:
-        values, items, unsure = _narrowed(scores, k, group, n_groups)
-    values, items = _by_score_then_item(values[:, :k], items[:, :k])
+        values, items, unsure = _narrowed(scores, k, group)
+    values, items = values[:, :k], items[:, :k]
+    tied = (values[:, 1:] == values[:, :-1]).any(dim=1)
+    if tied.any():
+        values[tied], items[tied] = _by_score_then_item(values[tied], items[tied])
     for row in torch.nonzero(unsure).flatten().tolist():
         order = torch.sort(scores[row], descending=True, stable=True).indices[:k]
         items[row] = order
@@ -77,28 +87,41 @@ def best_items(
     return values, items
 
 
-def _narrowed(
-    scores: torch.Tensor, k: int, group: int, n_groups: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _narrowed(scores: torch.Tensor, k: int, group: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the k best values and items of each row by way of groups, and the rows where a tie leaves doubt.
 
     Group ``g`` holds the items ``g, g + n_groups, g + 2 n_groups, …``, so that its maximum is taken along
-    contiguous memory.
+    contiguous memory. The last few items, which fill no group, are always looked at.
     """
     n_rows, n_items = scores.shape
-    whole = (group - 1) * n_groups
-    maxima = scores[:, :whole].view(n_rows, group - 1, n_groups).amax(dim=1)
-    rest = n_items - whole
-    maxima[:, :rest] = torch.maximum(maxima[:, :rest], scores[:, whole:])
-    heads, groups = torch.topk(maxima, k + 1, dim=1)
+    n_groups = n_items // group
+    grouped = group * n_groups
+    maxima = scores[:, :grouped].view(n_rows, group, n_groups).amax(dim=1)
+    heads, groups = _largest(maxima, k + 1)
     candidates = groups[:, :k, None] + torch.arange(group, device=scores.device) * n_groups
-    candidates = candidates.view(n_rows, -1)
-    inside = candidates < n_items
-    found = scores.gather(1, candidates.clamp_max(n_items - 1)).masked_fill_(~inside, -torch.inf)
-    values, places = torch.topk(found, k + 1, dim=1)
+    found = torch.cat([scores.gather(1, candidates.view(n_rows, -1)), scores[:, grouped:]], dim=1)
+    values, places = _largest(found, k + 1)
+    in_group = places < k * group
+    chosen = groups.gather(1, torch.where(in_group, places // group, 0)) + places % group * n_groups
+    items = torch.where(in_group, chosen, places - k * group + grouped)
     edge = values[:, k - 1]
-    unsure = (edge == values[:, k]) | (edge == heads[:, k])
-    return values, candidates.gather(1, places), unsure
+    return values, items, (edge == values[:, k]) | (edge == heads[:, k])
+
+
+def _largest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the k largest values of each row, largest first, and their places; ties in any order.
+
+    On the CPU NumPy's vectorised partition does it in less than half the time of ``torch.topk``.
+    """
+    if values.device.type != "cpu":
+        return torch.topk(values, k, dim=1)
+    table = values.numpy()
+    rest = table.shape[1] - k
+    places = np.argpartition(table, rest, axis=1)[:, rest:] if rest else np.argsort(table, axis=1)
+    found = np.take_along_axis(table, places, axis=1)
+    order = np.argsort(-found, axis=1)
+    best, places = np.take_along_axis(found, order, axis=1), np.take_along_axis(places, order, axis=1)
+    return torch.from_numpy(best), torch.from_numpy(places)
 
 
 def _by_score_then_item(values: torch.Tensor, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -38,6 +38,8 @@ def model_spec(values: Mapping[str, Any], *, where: str) -> RecommenderSpec:
     known = dict(MODELS)
     outside = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     name = values.get("model")
+    if name is None:
+        raise UsageError(f"{where}: no model is named; name one of {', '.join(sorted({*known, *outside}))}")
     if not isinstance(name, str) or (name not in known and name not in outside):
         raise UsageError(f"{where}: unknown model {name!r}{nearest(str(name), [*known, *outside])}")
     kind = known[name] if name in known else outside[name].load()

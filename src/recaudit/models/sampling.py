@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from recaudit.data.interactions import Interactions
 
-__all__ = ["Examples", "Membership", "ObservedItems", "equal_batches"]
+__all__ = ["Examples", "Membership", "ObservedItems", "equal_batches", "shuffled_passes"]
 
 BITMAP_PAIRS = 1 << 30
 """Up to this many user-item pairs, membership is looked up in a table of a byte a pair (1 GiB)."""
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Draws what one epoch trains on."""
 
@@ -62,7 +63,8 @@ class Membership:
     def draw_free(self, users: Int64[Tensor, "N"], generator: torch.Generator) -> Int64[Tensor, "N"]:
         """Draw for each user one item uniformly among those not taken, by rejection.
 
-        A user who has taken every item gets any item after 100 rounds: there is nothing better to give.
+        Users who are still without one after 100 rounds have taken nearly every item: theirs are drawn from a
+        list of the free ones. A user who has taken every item gets any: there is nothing better to give.
         """
         items = torch.randint(self.n_items, users.shape, generator=generator)
         open_ = torch.nonzero(self.taken(users, items)).flatten()
@@ -71,19 +73,28 @@ class Membership:
                 break
             items[open_] = torch.randint(self.n_items, open_.shape, generator=generator)
             open_ = open_[self.taken(users[open_], items[open_])]
+        for user in torch.unique(users[open_]):
+            free = torch.nonzero(~self.taken(user, torch.arange(self.n_items))).flatten()
+            places = open_[users[open_] == user]
+            if len(free):
+                items[places] = free[torch.randint(len(free), places.shape, generator=generator)]
         return items
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ObservedItems:
-    """Every interaction once an epoch, each with ``negatives`` items drawn uniformly from the user's unseen ones.
+    """Every interaction once a pass, each with ``negatives`` items drawn uniformly from the unseen ones.
 
     Unseen means not in ``train``: items of the validation slice are drawn like any other, or the sampling
     would tell the training what is held out.
+
+    An epoch makes as many passes as give it ``examples`` examples or more: a few users' interactions fill
+    less than a batch, and an early stop that counts epochs should mean as many steps for them as for many.
     """
 
     train: Interactions
     negatives: int = 1
+    examples: int = 1
 
     @cached_property
     def _pairs(self) -> tuple[Tensor, Tensor]:
@@ -97,10 +108,16 @@ class ObservedItems:
     def epoch(self, generator: torch.Generator) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "M N"]]:
         """Return the shuffled users and a row of their items above rows of sampled ones."""
         users, items = self._pairs
-        order = torch.randperm(len(users), generator=generator)
+        order = shuffled_passes(len(users), self.examples, generator)
         users = users[order]
         drawn = [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
         return users, torch.stack([items[order], *drawn])
+
+
+def shuffled_passes(n: int, at_least: int, generator: torch.Generator) -> Int64[Tensor, "N"]:
+    """Return ``range(n)`` shuffled, over and over until there are ``at_least`` numbers."""
+    passes = max(1, -(-at_least // n))
+    return torch.cat([torch.randperm(n, generator=generator) for _ in range(passes)])
 
 
 def equal_batches(n: int, batch_size: int) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -12,6 +12,7 @@ from recaudit.errors import UsageError
 from recaudit.files import whole_file, write_text
 from recaudit.models.base import Recommender, RecommenderSpec
 from recaudit.models.registry import model_spec
+from recaudit.validation import validated
 
 __all__ = ["SavedModel", "load_model", "save_model"]
 
@@ -33,8 +34,8 @@ class SavedModel(BaseModel):
 
     recaudit: str
     spec: dict[str, object]
-    n_users: int
-    n_items: int
+    n_users: int = Field(ge=1)
+    n_items: int = Field(ge=1)
     fingerprint: str
 
 
@@ -67,9 +68,12 @@ def load_model(directory: Path) -> tuple[Recommender, RecommenderSpec, SavedMode
                 f"{path}: no such file; a saved model is a folder with {WEIGHTS} and {DESCRIPTION}"
             )
     try:
-        saved = SavedModel.model_validate_json(description.read_bytes())
+        described = json.loads(description.read_bytes())
     except ValueError as error:
         raise UsageError(f"{description}: not a saved model's description ({_first_line(error)})") from None
+    if not isinstance(described, dict):
+        raise UsageError(f"{description}: not a saved model's description (not a JSON object)")
+    saved = validated(SavedModel, described, where=f"{description}:")
     spec = model_spec(saved.spec, where=f"{description}: spec")
     try:
         recommender = spec.restore(load_file(weights), n_users=saved.n_users, n_items=saved.n_items)

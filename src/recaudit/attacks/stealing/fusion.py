@@ -25,8 +25,8 @@ class FusedItems(ItemVectors):
     :math:`p \cdot q^f = p \cdot q^c + \beta' (p \cdot q^a - p \cdot q^c)`.
 
     For all items at once, w·ReLU(p∘q) is split by signs: a product p_d q_d is positive where both factors are
-    positive or both negative, so w·ReLU(p∘q) = (w∘p⁺)·q⁺ + (w∘p⁻)·q⁻ with p⁺ = max(p, 0), p⁻ = min(p, 0). That is
-    exact and needs matrix products alone.
+    positive or both negative, so w·ReLU(p∘q) = (w∘p⁺)·q⁺ + (w∘p⁻)·q⁻ with p⁺ = max(p, 0), p⁻ = min(p, 0).
+    That is exact and needs matrix products alone.
 
     Args:
         table: the learned item vectors (I, D), from their initial values on.
@@ -79,7 +79,7 @@ class FusedItems(ItemVectors):
     def all_projected(
         self, users: Float32[Tensor, "B D"], weight: Float32[Tensor, "H D"]
     ) -> Float32[Tensor, "B I H"]:
-        """Return the fused vectors times ``weight`` transposed: both tables are projected once, then mixed."""
+        """Return the fused vectors times ``weight`` transposed: both tables projected once, then mixed."""
         share = self._auxiliary_share_of_all(users)
         return torch.addcmul(
             (self.table @ weight.T)[None], share[..., None], (self.auxiliary - self.table) @ weight.T

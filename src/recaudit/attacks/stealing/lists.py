@@ -1,4 +1,4 @@
-"""Learning from the victim's lists: what is drawn from them, and the stealing loss (Zhu et al. 2023, section 4.3)."""
+"""Learning from the victim's lists: what is drawn from them, and the loss (Zhu et al. 2023, section 4.3)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recaudit.data.interactions import Interactions
 from recaudit.models import losses
-from recaudit.models.sampling import Membership
+from recaudit.models.sampling import Membership, shuffled_passes
 
 __all__ = ["ListedItems", "PairLoss", "stealing_loss"]
 
@@ -23,16 +23,16 @@ PairLoss = Literal["bpr", "hinge"]
 class ListedItems:
     """Every listed item once a pass, with the next item of its list and items drawn from outside the list.
 
-    An epoch makes as many passes as give it ``examples`` examples or more: a few lists fill less than a batch,
-    and an early stop that counts epochs should mean as many steps for few lists as for many.
+    An epoch makes as many passes as give it ``examples`` examples or more, as in
+    :class:`~recaudit.models.sampling.ObservedItems`.
 
     The last item of a list has no next one and stands there itself: its ranking loss is constant.
 
     Args:
         users: the clone's numbers of the users whose lists these are.
         lists: their lists, padded with -1.
-        excluded: histories whose items are never drawn as negatives, over all the clone's users; ``None`` where
-            the attack does not use histories.
+        excluded: histories whose items are never drawn as negatives, over all the clone's users; ``None``
+            where the attack does not use histories.
         n_users: number of the clone's users.
         n_items: number of items.
         negatives: items drawn for each listed one.
@@ -67,8 +67,7 @@ class ListedItems:
     def epoch(self, generator: torch.Generator) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "M N"]]:
         """Return shuffled users above rows of listed items, their next ones, and drawn ones."""
         users, items, nexts = self._triples
-        passes = -(-self.examples // len(users))
-        order = torch.cat([torch.randperm(len(users), generator=generator) for _ in range(passes)])
+        order = shuffled_passes(len(users), self.examples, generator)
         users = users[order]
         drawn = [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
         return users, torch.stack([items[order], nexts[order], *drawn])
@@ -77,7 +76,7 @@ class ListedItems:
 def stealing_loss(
     ranking: PairLoss, positive_item: PairLoss, margin: float
 ) -> Callable[[Float32[Tensor, "M B"]], Float32[Tensor, ""]]:
-    """Return L_S = L_r + L_p (Eq. 10) of scores as :class:`ListedItems` draws them, as a mean over listed items.
+    """Return L_S = L_r + L_p (Eq. 10) of scores as :class:`ListedItems` draws them, a mean over listed items.
 
     L_r (Eq. 11) compares an item with the next of its list, L_p (Eq. 12) with items drawn from outside it.
     Zhu et al. use BPR for L_r and the hinge for L_p, and for QSD the hinge for both (their Table 7).

@@ -1,10 +1,10 @@
-"""The surrogate attack: one clone, whose settings are the attacks of Zhu et al. (2023, section 4, Algorithm 1)."""
+"""The surrogate attack: one clone, whose settings are Zhu et al.'s attacks (2023, section 4, Algorithm 1)."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Literal, Self
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
@@ -22,15 +22,13 @@ from recaudit.rng import torch_generator
 
 __all__ = ["ATTACKS", "Surrogate"]
 
-LIST_BATCHES = 8
-
 
 class Surrogate(BaseModel):
     """What a stealing attack uses, and how its clone learns.
 
     Phase one trains the clone on the known users' interactions as the clone's own model trains, stopped on
-    a validation slice of them. Phase two fine-tunes it on the queried users' lists, stopped on the agreement with
-    the lists of the attacker's validation users; without phase one (QSD), users outside the queries have
+    a validation slice of them. Phase two fine-tunes it on the queried users' lists, stopped on the agreement
+    with the lists of the attacker's validation users; without phase one (QSD), users outside the queries have
     no trained vector, and it stops on the agreement with the queried lists themselves.
 
     Args:
@@ -43,11 +41,11 @@ class Surrogate(BaseModel):
         margin: of the hinge loss.
         negatives: items drawn for each listed one; the paper leaves their number open.
         stopping: of phase one.
-        lists_stopping: of phase two, whose epochs hold at least eight batches. Its patience is longer: a clone
-            that learns from lists alone sits on a popularity plateau for some 500 steps.
+        lists_stopping: of phase two. Its patience is longer: a clone that learns from lists alone sits on a
+            popularity plateau for some 500 steps.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     interactions: bool = True
     auxiliary: Literal["none", "attention", "initial"] = "none"
@@ -82,11 +80,14 @@ class SurrogateAttack:
 
         Raises:
             BudgetExceeded: before any list is served, where the budget does not allow that.
+            ValueError: where there are no lists to learn from or to stop by.
         """
         settings = self.settings
         if not settings.lists:
             return self._phase_one(knowledge, run)
         asked = knowledge.queried
+        if not len(asked) or (settings.interactions and not len(knowledge.validation)):
+            raise ValueError("learning from lists needs queried users, and validation users to stop by")
         if settings.interactions:
             asked = np.concatenate([asked, knowledge.validation])
         lists = oracle.query(knowledge.accounts[asked])
@@ -135,17 +136,13 @@ class SurrogateAttack:
                 network, knowledge.known, run.child("phase one"), stage="clone, interactions"
             )
 
-        trained = run.memo.once(key, compute)
-        copy = self._untrained(knowledge, run)
-        copy.network.load_state_dict(trained.network.state_dict())
-        copy.network.eval()
-        copy.log = trained.log
-        return copy
+        # Making it anew would ask the memo for the auxiliary model again, and count its cost twice.
+        return deepcopy(run.memo.once(key, compute))
 
     def _phase_two(
         self, clone: NetworkRecommender, lists: TopK, asked: np.ndarray, knowledge: Knowledge, run: Run
     ) -> NetworkRecommender:
-        """Fine-tune on the queried users' lists; ``lists`` are those of the ``asked`` users, queried ones first."""
+        """Fine-tune on the queried users' lists; ``lists`` are the ``asked`` users', queried ones first."""
         settings, known = self.settings, knowledge.known
         n_queried = len(knowledge.queried)
         judges = slice(n_queried, None) if settings.interactions else slice(None)
@@ -164,7 +161,7 @@ class SurrogateAttack:
                 n_users=known.n_users,
                 n_items=known.n_items,
                 negatives=settings.negatives,
-                examples=LIST_BATCHES * self.clone.optimisation.batch_size,
+                examples=self.clone.optimisation.epoch_examples,
             ),
             stealing_loss(settings.ranking_loss, settings.positive_item_loss, settings.margin),
             validate,
