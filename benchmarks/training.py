@@ -1,9 +1,9 @@
 """Speed of BPR-MF on MovieLens-1M: ``python benchmarks/training.py [epoch|recall|lists]``.
 
-``epoch`` measures an epoch of recaudit's loop, of a plain PyTorch loop (autograd, fused Adam, sampling per batch)
-and of ``implicit``; ``recall`` the time until each reaches Recall@50 of 0.40 on held-out interactions;
-``lists`` top-50 lists for all users as a share of an epoch. One thread, one run, peers in turns, so that what
-else the machine does falls on all alike. The tables come out as Markdown.
+``epoch`` measures an epoch of recaudit's loop, of a plain PyTorch loop (autograd, fused Adam, sampling per
+batch) and of ``implicit``; ``recall`` the time until each reaches Recall@50 of 0.40 on held-out interactions;
+``lists`` top-50 lists for all users as a share of an epoch. One thread, one run, peers in turns; seconds are
+the processor's, so that other work on the machine disturbs them less. The tables come out as Markdown.
 
 Needs the extra ``benchmark`` and MovieLens-1M (``recaudit data fetch ml-1m``).
 """
@@ -83,7 +83,7 @@ def ours(parts: Split, epochs: int, watch: Watch) -> None:
 
 
 def plain(parts: Split, epochs: int, watch: Watch) -> None:
-    """Train by the loop that one would write: two embeddings, autograd, fused Adam, negatives drawn per batch."""
+    """Train by the loop that one would write: embeddings, autograd, fused Adam, negatives drawn per batch."""
     data = parts.target
     torch.manual_seed(0)
     users_table, items_table = nn.Embedding(data.n_users, SIZE), nn.Embedding(data.n_items, SIZE)
@@ -185,7 +185,7 @@ def goal(parts: Split) -> None:
 
 
 def _until_goal(peer: Callable[[Split, int, Watch], None], parts: Split) -> tuple[int, list[float], float]:
-    """Return the epoch that reached the goal (0 for none), the seconds after each epoch, and the best recall."""
+    """Return the epoch that reached the goal (0: none), the seconds after each epoch, and the best recall."""
     spent: list[float] = []
     recalls: list[float] = []
     began = time.process_time()
