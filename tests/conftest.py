@@ -5,8 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from recaudit.data.interactions import Interactions
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small tensors are the quicker for it, and parallel test runs do not fight for cores."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,8 @@ class Membership:
             items[open_] = torch.randint(self.n_items, open_.shape, generator=generator)
             open_ = open_[self.taken(users[open_], items[open_])]
         for user in torch.unique(users[open_]):
-            free = torch.nonzero(~self.taken(user, torch.arange(self.n_items))).flatten()
+            catalogue = torch.arange(self.n_items)
+            free = catalogue[~self.taken(user.expand(self.n_items), catalogue)]
             places = open_[users[open_] == user]
             if len(free):
                 items[places] = free[torch.randint(len(free), places.shape, generator=generator)]

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Self
 
 import torch
 from jaxtyping import Float32
@@ -36,7 +35,7 @@ class Stopping(BaseModel):
     patience: int = Field(default=20, ge=1)
 
     @model_validator(mode="after")
-    def _is_judged_in_time(self) -> Self:
+    def _is_judged_in_time(self) -> "Stopping":
         if self.patience < min(self.evaluate_every, self.epochs):
             raise ValueError(
                 f"patience={self.patience} ends the training before its first look at the validation score, "

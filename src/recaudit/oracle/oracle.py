@@ -45,8 +45,7 @@ class Oracle:
     """
 
     def __init__(self, victim: Recommender, seen: Interactions, *, k: int, budget: int | None = None) -> None:
-        self.k = k
-        self.budget = budget
+        self._budget = budget
         self._serve: Callable[[Int64[np.ndarray, "Q"]], TopK] = lambda users: top_k(victim, users, seen, k)
         self._n_users = victim.n_users
         self._lists = 0
@@ -64,9 +63,9 @@ class Oracle:
             raise IndexError(
                 f"users must lie in 0..{self._n_users - 1}; asked for {users.min()}..{users.max()}"
             )
-        if self.budget is not None and self._lists + len(users) > self.budget:
-            left = self.budget - self._lists
-            raise BudgetExceeded(f"{len(users)} lists asked for, {left} of the budget of {self.budget} left")
+        if self._budget is not None and self._lists + len(users) > self._budget:
+            left = self._budget - self._lists
+            raise BudgetExceeded(f"{len(users)} lists asked for, {left} of the budget of {self._budget} left")
         lists = TopK(items=self._serve(users).items)
         self._lists += len(users)
         self._users.update(users.tolist())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -58,7 +58,7 @@ class Surrogate(BaseModel):
     lists_stopping: Stopping = Stopping(epochs=2000, evaluate_every=10, patience=100)
 
     @model_validator(mode="after")
-    def _learns_from_something(self) -> Self:
+    def _learns_from_something(self) -> "Surrogate":
         if not (self.interactions or self.lists):
             raise ValueError("an attack must learn from interactions, from lists or from both")
         return self
