@@ -260,7 +260,10 @@ class NCFNetwork(Network):
 
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items, a few users at a time so that hidden units stay in cache."""
-        return torch.cat([self._all_scores(some) for some in torch.split(users, self.USERS_AT_A_TIME)])
+        # Groups of one size: products of fewer rows may round differently, and scores must not depend on company.
+        padding = users[-1:].expand(-len(users) % self.USERS_AT_A_TIME)
+        groups = torch.cat([users, padding]).view(-1, self.USERS_AT_A_TIME)
+        return torch.cat([self._all_scores(group) for group in groups])[: len(users)]
 
     def _all_scores(self, users: Tensor) -> Tensor:
         weight: Tensor = self.output.weight[0]

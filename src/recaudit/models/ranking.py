@@ -13,8 +13,11 @@ from recaudit.models.base import Recommender, TopK
 
 __all__ = ["best_items", "top_k"]
 
-CHUNK_SCORES = 1 << 24
-"""Scores held at a time: 64 MiB of float32."""
+CHUNK_SCORES = 1 << 22
+"""Scores held at a time: 16 MiB of float32, which the allocator hands out again without fresh pages."""
+
+FEWEST_ROWS = 8
+"""Matrix products of fewer rows may round differently: a list must not depend on who is asked about with it."""
 
 
 def top_k(recommender: Recommender, users: Int64[np.ndarray, "U"], seen: Interactions, k: int) -> TopK:
@@ -34,12 +37,13 @@ def top_k(recommender: Recommender, users: Int64[np.ndarray, "U"], seen: Interac
     """
     items = np.full((len(users), k), -1, dtype=np.int64)
     scores = np.full((len(users), k), -np.inf, dtype=np.float32)
-    rows = max(1, CHUNK_SCORES // recommender.n_items)
+    rows = max(FEWEST_ROWS, CHUNK_SCORES // recommender.n_items)
     width = min(k, recommender.n_items)
     for start in range(0, len(users), rows):
         chunk = users[start : start + rows]
         with torch.no_grad():
-            table = recommender.score(chunk)
+            padded = np.concatenate([chunk, chunk[-1:].repeat(max(0, FEWEST_ROWS - len(chunk)))])
+            table = recommender.score(padded)[: len(chunk)]
             excluded_rows, excluded_items = _positions(seen, chunk)
             table[excluded_rows.to(table.device), excluded_items.to(table.device)] = -torch.inf
             best, order = best_items(table, width)
