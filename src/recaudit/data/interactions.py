@@ -10,13 +10,15 @@ import polars as pl
 from jaxtyping import Float32, Int32, Int64
 from scipy import sparse
 
+from recaudit.data.blocks import in_threads, user_blocks
+from recaudit.data.rows import picked_rows
 from recaudit.errors import UsageError
 
 __all__ = ["Interactions", "RepeatedPair"]
 
 # Interactions whose keys are sorted at a time in the check for repeated pairs: small enough for a
 # processor's cache.
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 
 
 class RepeatedPair(ValueError):
@@ -181,12 +183,9 @@ class Interactions:
 
     def of_users(self, users: Int64[np.ndarray, "V"]) -> "Interactions":
         """Return the histories of ``users`` alone, in that order, over the same catalogue."""
-        lengths = self.lengths[users]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.repeat(self.offsets[users] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return self._picked(
-            rows, offsets, self.user_ids.gather(users) if len(users) else self.user_ids.clear()
-        )
+        offsets, rows = picked_rows(self.offsets, users)
+        user_ids = self.user_ids.gather(users) if len(users) else self.user_ids.clear()
+        return self._picked(rows, offsets, user_ids)
 
     def where(self, keep: np.ndarray) -> "Interactions":
         """Return the interactions that the boolean ``keep`` (N,) marks; users left with none go."""
@@ -207,23 +206,21 @@ class Interactions:
         )
 
     def _first_repeat(self) -> tuple[int, int] | None:
-        """Return the first user with a repeated item, and that item, block of users by block of users."""
-        first = 0
-        while first < self.n_users:
-            # At least one user a block, and as many as fit into BLOCK interactions.
-            last = int(np.searchsorted(self.offsets, self.offsets[first] + BLOCK, side="right")) - 1
-            last = max(last, first + 1)
-            begin, end = int(self.offsets[first]), int(self.offsets[last])
+        """Return the first user with a repeated item, and that item."""
+
+        def look(first: int, last: int) -> tuple[int, int] | None:
             keys = np.repeat(np.arange(last - first, dtype=np.int64), np.diff(self.offsets[first : last + 1]))
             keys *= self.n_items
-            keys += self.items[begin:end]
+            keys += self.items[self.offsets[first] : self.offsets[last]]
             keys.sort()
             twice = np.flatnonzero(keys[1:] == keys[:-1])
-            if len(twice):
-                user, item = divmod(int(keys[twice[0]]), self.n_items)
-                return first + user, item
-            first = last
-        return None
+            if not len(twice):
+                return None
+            user, item = divmod(int(keys[twice[0]]), self.n_items)
+            return first + user, item
+
+        found = in_threads(look, user_blocks(self.offsets, BLOCK))
+        return next((pair for pair in found if pair is not None), None)
 
 
 def _numbers(

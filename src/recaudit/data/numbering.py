@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Int32, Int64
 from scipy import sparse
 
+from recaudit.data.blocks import in_threads, row_blocks, user_blocks
 from recaudit.data.interactions import Interactions, RepeatedPair
 
 __all__ = ["Repeats", "assemble", "dense"]
@@ -35,20 +36,29 @@ def dense(ids: pl.Series) -> tuple[Int32[np.ndarray, "N"], pl.Series]:
         distinct = ids.unique().sort()
         return ids.cast(pl.Enum(distinct)).to_physical().cast(pl.Int32).to_numpy(), distinct
     low, high = (int(end) for end in (ids.min(), ids.max()) if isinstance(end, int))
+    chunks = _chunks(ids)
     numbers = np.empty(len(ids), dtype=np.int32)
     if high - low > 2 * len(ids) + (1 << 20):
         distinct = ids.unique().sort()
         searched = distinct.to_numpy()
-        for begin, chunk in _chunks(ids):
-            numbers[begin : begin + len(chunk)] = np.searchsorted(searched, chunk)
+
+        def search(chunk: int, _: int) -> None:
+            begin, values = chunks[chunk]
+            numbers[begin : begin + len(values)] = np.searchsorted(searched, values)
+
+        in_threads(search, row_blocks(len(chunks), 1))
         return numbers, distinct
     # A table of the whole range is quicker than any search, and integer ids are mostly close to dense.
     present = np.zeros(high - low + 1, dtype=np.bool_)
-    for _, chunk in _chunks(ids):
-        present[chunk - low] = True
+    for _, values in chunks:
+        present[values - low] = True
     table = np.cumsum(present, dtype=np.int32) - np.int32(1)
-    for begin, chunk in _chunks(ids):
-        numbers[begin : begin + len(chunk)] = table[chunk - low]
+
+    def look_up(chunk: int, _: int) -> None:
+        begin, values = chunks[chunk]
+        np.take(table, values - low, out=numbers[begin : begin + len(values)], mode="clip")
+
+    in_threads(look_up, row_blocks(len(chunks), 1))
     return numbers, pl.Series(ids.name, np.flatnonzero(present) + low)
 
 
@@ -71,12 +81,15 @@ def assemble(name: str, columns: dict[str, pl.Series], *, repeats: Repeats = "er
     parts: dict[str, np.ndarray] = {"items": numbers}
     for role, part in (("rating", "ratings"), ("time", "times"), ("order", "order")):
         if role in columns:
-            parts[part] = columns.pop(role).to_numpy()
+            parts[part] = np.concatenate([values for _, values in _chunks(columns.pop(role))])
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=len(user_ids)))]).astype(np.int64)
-    parts = _taken(parts, _by_user(users, len(user_ids)))
+    rows = _by_user(users, len(user_ids))
     del users, numbers
-    order = parts.pop("order", parts.get("times"))
-    parts = _taken(parts, _by_time(offsets, order))
+    if rows is not None:
+        parts = _taken(parts, rows)
+        del rows
+    _sort_by_time(offsets, parts)
+    parts.pop("order", None)
     try:
         return _interactions(name, offsets, parts, user_ids, item_ids)
     except RepeatedPair:
@@ -107,44 +120,48 @@ def _chunks(ids: pl.Series) -> list[tuple[int, np.ndarray]]:
     return [(int(begin), array) for begin, array in zip(begins, arrays, strict=False)]
 
 
-def _taken(parts: dict[str, np.ndarray], rows: np.ndarray | None) -> dict[str, np.ndarray]:
+def _taken(parts: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
     """Take these rows of each part, one part after the other to keep the peak of memory low."""
-    if rows is not None:
-        for part in parts:
-            parts[part] = parts[part][rows]
+    for name, part in parts.items():
+        taken = np.empty(len(rows), dtype=part.dtype)
+
+        def take(begin: int, end: int, part: np.ndarray = part, taken: np.ndarray = taken) -> None:
+            np.take(part, rows[begin:end], out=taken[begin:end], mode="clip")
+
+        in_threads(take, row_blocks(len(rows), BLOCK))
+        parts[name] = taken
     return parts
 
 
-def _by_user(users: Int32[np.ndarray, "N"], n_users: int) -> Int32[np.ndarray, "N"] | None:
+def _by_user(users: Int32[np.ndarray, "N"], n_users: int) -> np.ndarray | None:
     """Return the rows, user by user and else as they stand, or ``None`` where they are so already."""
-    if len(users) < 2 or bool((users[1:] >= users[:-1]).all()):
+    if bool((users[1:] >= users[:-1]).all()):
         return None
-    # Building sparse rows is a stable counting sort in linear time.
-    rows = np.arange(len(users), dtype=np.int32)
+    # Each row a column with one entry, its user: turning columns into rows is a stable sort in linear time.
+    columns = np.arange(len(users) + 1, dtype=np.int32)
     ones = np.ones(len(users), dtype=np.int8)
-    return (
-        sparse.coo_array((ones, (users, rows)), shape=(n_users, len(users))).tocsr().indices.astype(np.int32)
-    )
-
-
-def _by_time(
-    offsets: Int64[np.ndarray, "U1"], times: Int64[np.ndarray, "N"] | None
-) -> Int32[np.ndarray, "N"] | None:
-    """Return the rows by time within each user, ties as they stand, or ``None`` if they are so already."""
-    if times is None or _ordered(offsets, times):
-        return None
-    rows = np.empty(len(times), dtype=np.int32)
-    first = 0
-    while first < len(offsets) - 1:
-        last = max(int(np.searchsorted(offsets, offsets[first] + BLOCK, side="right")) - 1, first + 1)
-        begin, end = int(offsets[first]), int(offsets[last])
-        users = np.repeat(np.arange(last - first), np.diff(offsets[first : last + 1]))
-        rows[begin:end] = _block_order(users, times[begin:end]) + begin
-        first = last
+    rows: np.ndarray = sparse.csc_array((ones, users, columns), shape=(n_users, len(users))).tocsr().indices
     return rows
 
 
+def _sort_by_time(offsets: Int64[np.ndarray, "U1"], parts: dict[str, np.ndarray]) -> None:
+    """Bring each user's rows into the order of ``order`` or ``times``, in place; ties stay as they are."""
+    times = parts.get("order", parts.get("times"))
+    if times is None or _ordered(offsets, times):
+        return
+
+    def sort(first: int, last: int) -> None:
+        begin, end = int(offsets[first]), int(offsets[last])
+        users = np.repeat(np.arange(last - first), np.diff(offsets[first : last + 1]))
+        order = _block_order(users, times[begin:end])
+        for part in parts.values():
+            part[begin:end] = part[begin:end][order]
+
+    in_threads(sort, user_blocks(offsets, BLOCK))
+
+
 def _ordered(offsets: Int64[np.ndarray, "U1"], times: Int64[np.ndarray, "N"]) -> bool:
+    """Return whether times fall nowhere but between users."""
     falls = np.flatnonzero(times[1:] < times[:-1]) + 1
     return bool(np.isin(falls, offsets, assume_unique=True).all()) if len(falls) < len(offsets) else False
 
