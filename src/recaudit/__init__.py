@@ -1,3 +1,73 @@
-"""recaudit: learn what a recommender leaks before somebody else does."""
+"""recaudit: learn what a recommender leaks before somebody else does.
+
+The names below load what they need when they are first asked for, so that ``import recaudit`` is quick and
+loads no torch.
+"""
+
+from importlib import import_module
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recaudit.audit import AuditResult, AuditSpec, run_audit
+    from recaudit.data.sources import DataSpec
+    from recaudit.data.split import SplitSpec
+    from recaudit.errors import UsageError
+    from recaudit.models.baselines import ItemKNN, Popularity
+    from recaudit.models.factorization import BPR, LMF
+    from recaudit.models.ncf import NCF
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BPR",
+    "LMF",
+    "NCF",
+    "AuditResult",
+    "AuditSpec",
+    "DataSpec",
+    "ItemKNN",
+    "Popularity",
+    "SplitSpec",
+    "UsageError",
+    "__version__",
+    "run_audit",
+    "write_report",
+]
+
+_HOMES = {
+    "BPR": "recaudit.models.factorization",
+    "LMF": "recaudit.models.factorization",
+    "NCF": "recaudit.models.ncf",
+    "AuditResult": "recaudit.audit",
+    "AuditSpec": "recaudit.audit",
+    "DataSpec": "recaudit.data.sources",
+    "ItemKNN": "recaudit.models.baselines",
+    "Popularity": "recaudit.models.baselines",
+    "SplitSpec": "recaudit.data.split",
+    "UsageError": "recaudit.errors",
+    "run_audit": "recaudit.audit",
+}
+
+
+def write_report(result: "AuditResult", directory: str | PathLike[str]) -> None:
+    """Write ``figures.csv``, ``result.json`` and ``report.html`` into ``directory``, made where needed.
+
+    Raises:
+        UsageError: where the directory cannot hold files.
+    """
+    from pathlib import Path  # noqa: PLC0415
+
+    from recaudit.report import parse_result, write_result  # noqa: PLC0415
+
+    write_result(parse_result(result.content), Path(directory))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -31,8 +31,8 @@ def validated(kind: type[S], values: Mapping[str, Any], *, where: str = "") -> S
             raise UsageError(f"missing key {dotted!r}") from None
         message = first["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:]
-        found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
-        raise UsageError(f"{dotted or kind.__name__}: {message}{found}") from None
+        found = "" if first["type"] == "value_error" else f"; found {first['input']!r:.80}"
+        raise UsageError(f"{dotted}: {message}{found}" if dotted else f"{message}{found}") from None
 
 
 def _keys(kind: type[BaseModel], path: list[str]) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from recaudit.audit.seed import CEILING, FLOOR, VICTIM, SeedResult
-from recaudit.audit.spec import AuditSpec
+from recaudit.audit.seed import SeedResult
+from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
 from recaudit.metrics.intervals import bootstrap_interval
 from recaudit.rng import child_seed
 
@@ -18,9 +18,9 @@ Row = dict[str, Any]
 def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row]:
     """Return one row a figure, as ``figures.csv`` has them.
 
-    ``place@k`` is where an attack's agreement lies between the floor's (0) and the ceiling's (1), of the means;
-    its ends are those of the agreement's interval, measured on the same scale. Seconds and what was asked
-    are means over seeds, and their ends the least and the greatest.
+    ``place@k`` is where an attack's agreement lies between the floor's (0) and the ceiling's (1), of the
+    means; its ends are those of the agreement's interval, measured on the same scale. Seconds and what was
+    asked are means over seeds, and their ends the least and the greatest.
     """
     table = _Rows(spec, name, seeds)
     for attack in (FLOOR, CEILING, VICTIM, *spec.attacks):

@@ -13,8 +13,9 @@ import torch
 
 from recaudit import __version__
 from recaudit.audit.figures import figures
-from recaudit.audit.seed import SeedResult, audit_seed, read_seed, write_seed
+from recaudit.audit.seed import SeedResult, audit_seed
 from recaudit.audit.spec import AuditSpec
+from recaudit.audit.store import check_out, make_out, read_seed, seed_path, victim_path, write_seed
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
@@ -37,55 +38,79 @@ class AuditResult:
     reused: tuple[int, ...]
 
     def figure(self, attack: str, metric: str, users: str = "unqueried") -> float | None:
-        """Return the value of one figure.
+        """Return the value of one figure, ``None`` where it is not available.
 
         Raises:
-            KeyError: where there is no such figure.
+            KeyError: where there is no such figure; the message names those of the attack or of the metric.
         """
-        for row in self.content["figures"]:
+        rows = self.content["figures"]
+        for row in rows:
             if (row["attack"], row["metric"], row["users"]) == (attack, metric, users):
                 value: float | None = row["value"]
                 return value
-        raise KeyError((attack, metric, users))
+        of_attack = {f"{row['metric']} ({row['users']})" for row in rows if row["attack"] == attack}
+        there = sorted(of_attack or {row["attack"] for row in rows})
+        raise KeyError(f"no {metric!r} of {attack!r} on {users!r} users; there are {', '.join(there)}")
 
 
 def run_audit(
     spec: AuditSpec,
     *,
     data: Interactions | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     progress: Progress = no_progress,
 ) -> AuditResult:
     """Audit one setting over all its seeds.
+
+    torch computes on as many threads as it is told to; the command line takes one, and another number of
+    threads may change the last digits of a figure.
 
     Args:
         spec: what to measure.
         data: the interactions, where they are at hand already; ``spec.data`` is loaded otherwise.
         out: directory that keeps finished seeds and victims, so that a killed audit goes on where it was;
-            seeds found there under the same spec, data and version are not computed again.
-        progress: told the stages of the audit (under ``"audit"``) and the epochs of trainings.
+            seeds found there under the same spec, data, device and version are not computed again.
+        progress: told the stages of the audit, whose names begin with ``"audit: "``, and the epochs of
+            trainings.
 
     Raises:
-        UsageError: where the spec cannot be carried out on the data or the device.
+        UsageError: where the spec cannot be carried out on the data or the device, or ``out`` cannot hold the
+            result or holds another audit's.
     """
     check_device(spec.device)
+    out = None if out is None else Path(out)
+    if out is not None:
+        check_out(out, spec)
     data = load(spec.data) if data is None else data
-    key = _key(spec, data)
-    results: list[SeedResult] = []
-    reused: list[int] = []
-    for seed in spec.seeds:
-        path = None if out is None else out / "seeds" / f"seed-{seed}.json"
-        stored = None if path is None else read_seed(key, path)
-        if stored is not None:
-            reused.append(seed)
-        else:
-            stored, victim = audit_seed(spec, data, seed, progress)
-            if out is not None and path is not None:
-                if spec.saved_victim is None:
-                    save_victim(victim, spec, out / "victims" / f"seed-{seed}")
-                write_seed(stored, key, path)
-        results.append(stored)
-    return AuditResult(content=_content(spec, data, results), reused=tuple(reused))
+    if spec.k >= data.n_items:
+        raise UsageError(f"k: lists of {spec.k} items need more than the {data.n_items} of {data.name!r}")
+    if out is not None:
+        make_out(out)
+    found = [_seed(spec, data, seed, out, progress) for seed in spec.seeds]
+    return AuditResult(
+        content=_content(spec, data, [result for result, _ in found]),
+        reused=tuple(result.seed for result, stored in found if stored),
+    )
+
+
+def _seed(
+    spec: AuditSpec, data: Interactions, seed: int, out: Path | None, progress: Progress
+) -> tuple[SeedResult, bool]:
+    """Return one seed's result, and whether it was stored already."""
+    if out is None:
+        return audit_seed(spec, data, seed, progress)[0], False
+    key, path = _key(spec, data), seed_path(out, seed)
+    stored = read_seed(key, spec, path)
+    if stored is not None:
+        return stored, True
+    result, victim = audit_seed(spec, data, seed, progress)
+    try:
+        if spec.saved_victim is None:
+            save_victim(victim, spec, seed, victim_path(out, seed))
+        write_seed(result, key, spec, path)
+    except OSError as error:
+        raise UsageError(f"out: {out} cannot hold the result: {error.strerror}") from None
+    return result, False
 
 
 def check_device(device: str) -> None:
@@ -95,8 +120,8 @@ def check_device(device: str) -> None:
         UsageError: which names the device and those there are.
     """
     try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError):
         there = ["cpu"]
         there += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
         there += ["mps"] if torch.backends.mps.is_available() else []

@@ -1,32 +1,27 @@
-"""One seed of an audit, from the split to each user's values; and how it is stored."""
+"""One seed of an audit, from the split to each user's values."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
 from recaudit.attacks.base import Knowledge
-from recaudit.audit.spec import AuditSpec
-from recaudit.audit.victim import Victim, fit_victim
+from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
+from recaudit.audit.victim import Victim, fit_victim, split_for
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
 from recaudit.data.split import Split
 from recaudit.errors import UsageError
-from recaudit.files import write_text
 from recaudit.metrics.ranking import agreement, ndcg, rank_biased_overlap, recall
 from recaudit.models.base import Progress, Recommender, Run, TopK, TrainingLog
 from recaudit.models.baselines import Popularity
 from recaudit.models.ranking import top_k
 from recaudit.oracle.oracle import Oracle
 
-__all__ = ["SeedResult", "audit_seed", "read_seed", "write_seed"]
-
-FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
+__all__ = ["SeedResult", "audit_seed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +48,16 @@ class SeedResult:
 class _Audited:
     """Collects one seed's values against one victim."""
 
-    def __init__(self, spec: AuditSpec, split: Split, victim: Victim, seed: int) -> None:
+    def __init__(self, spec: AuditSpec, split: Split, queried: np.ndarray, victim: Victim, seed: int) -> None:
         self.spec = spec
         self.split = split
         self.victim = victim
         self.seed = seed
         self.known = split.target.of_users(split.known)
-        self.queried = _affordable(spec, split)
+        self.queried = queried
         self.roles = {
             "all": np.arange(len(split.known)),
-            "queried": self.queried,
+            "queried": queried,
             "unqueried": split.unqueried,
         }
         self.reference = victim.lists(split.known, spec.k)
@@ -123,12 +118,13 @@ def audit_seed(
     Attacks of one seed share the seed, hence their starting point and the auxiliary model, so that their
     differences are theirs alone.
     """
-    run = Run(seed=seed, device=spec.device, progress=progress)
-    steps = _steps(spec, seed, progress)
-    next(steps)
     began = time.perf_counter()
-    split, victim = fit_victim(spec, data, seed, run)
-    audited = _Audited(spec, split, victim, seed)
+    split = split_for(spec, data, seed)
+    queried = _affordable(spec, split)
+    run = Run(seed=seed, device=spec.device, progress=progress)
+    _begin(VICTIM, spec, seed, progress)
+    victim = fit_victim(spec, split, run)
+    audited = _Audited(spec, split, queried, victim, seed)
     audited.stage(VICTIM, time.perf_counter() - began, victim.recommender.log)
     audited.record(VICTIM, audited.reference)
     _record_target(audited)
@@ -136,13 +132,13 @@ def audit_seed(
     target = split.target
     floor = Popularity().fit(target, run)
     audited.record(FLOOR, top_k(floor, split.known, target, spec.k))
-    next(steps)
+    _begin(CEILING, spec, seed, progress)
     with run.memo.clock() as seconds:
         ceiling = spec.victim_spec().fit(target, run.child("retrained"))
         audited.record(CEILING, top_k(ceiling, split.known, target, spec.k))
         audited.stage(CEILING, seconds(), ceiling.log)
     for name, surrogate in spec.surrogates().items():
-        next(steps)
+        _begin(name, spec, seed, progress)
         oracle = Oracle(victim.recommender, target, k=spec.k, budget=spec.queries)
         with run.memo.clock() as seconds:
             attack = surrogate.attack(spec.clone_spec())
@@ -153,17 +149,14 @@ def audit_seed(
         audited.ledgers.append(
             {"attack": name, "seed": seed, **asdict(oracle.ledger), "budget": spec.queries}
         )
-    next(steps, None)
     return audited.result(), victim
 
 
-def _steps(spec: AuditSpec, seed: int, progress: Progress) -> Iterator[None]:
-    """Tell progress at each step which of the audit's stages begins."""
-    n_stages = 2 + len(spec.attacks)
-    first = list(spec.seeds).index(seed) * n_stages
-    for stage in range(n_stages + 1):
-        progress("audit", first + stage, n_stages * len(spec.seeds))
-        yield
+def _begin(stage: str, spec: AuditSpec, seed: int, progress: Progress) -> None:
+    """Tell progress that a stage of the audit begins."""
+    stages = (VICTIM, CEILING, *spec.attacks)
+    done = spec.seeds.index(seed) * len(stages) + stages.index(stage)
+    progress(f"audit: seed {seed}, {stage}", done, len(spec.seeds) * len(stages))
 
 
 def _affordable(spec: AuditSpec, split: Split) -> np.ndarray:
@@ -191,35 +184,3 @@ def _record_target(audited: _Audited) -> None:
     metrics: dict[str, Callable[..., np.ndarray]] = {f"recall@{k}": recall, f"ndcg@{k}": ndcg}
     for metric, of in metrics.items():
         audited.values[VICTIM][metric]["target"] = of(lists.items, *heldout)
-
-
-def write_seed(result: SeedResult, key: str, path: Path) -> None:
-    """Store one seed's result, whole or not at all, under the key that it answers to."""
-    plain = asdict(result)
-    plain["values"] = {
-        attack: {
-            metric: {role: values.tolist() for role, values in roles.items()}
-            for metric, roles in metrics.items()
-        }
-        for attack, metrics in result.values.items()
-    }
-    write_text(path, json.dumps({"key": key, "result": plain}))
-
-
-def read_seed(key: str, path: Path) -> SeedResult | None:
-    """Return the stored result of one seed, or ``None`` where there is none under this key, or it is damaged."""
-    try:
-        stored = json.loads(path.read_bytes())
-        if stored["key"] != key:
-            return None
-        plain = stored["result"]
-        plain["values"] = {
-            attack: {
-                metric: {role: np.array(values, dtype=np.float64) for role, values in roles.items()}
-                for metric, roles in metrics.items()
-            }
-            for attack, metrics in plain["values"].items()
-        }
-        return SeedResult(**plain)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -2,25 +2,31 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
+from recaudit.audit.saved import content_hash, read_split, saved_model_spec
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError, nearest
 from recaudit.models.base import RecommenderSpec
 from recaudit.models.factorization import NetworkSpec
 from recaudit.models.registry import MODELS, model_spec
-from recaudit.models.saving import DESCRIPTION
 from recaudit.validation import validated
 
-__all__ = ["AuditSpec", "audit_spec"]
+__all__ = ["CEILING", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
+
+FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
+"""What stands beside the attacks in figures and stages: no attack may have these names."""
 
 TABLE_4 = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
+CHOSE_THE_TARGET = ("target_share", "heldout", "heldout_by")
+"""The part of a split that chose a victim's training data; a saved victim keeps its own."""
 
 
 class AuditSpec(BaseModel):
@@ -28,16 +34,19 @@ class AuditSpec(BaseModel):
 
     Args:
         data: the interactions; a name or a path stands for ``{"source": …}``.
-        victim: the recommender to audit: hyperparameters with their ``model``, whose name alone stands for its
-            defaults, or ``{"saved": DIRECTORY}`` for a victim that an earlier audit trained and saved.
-        clone: the attacker's model, likewise; the victim's where it is left out.
-        attacks: names of attacks, in the order of the tables.
+        victim: the recommender to audit: hyperparameters with their ``model``, whose name alone stands for
+            its defaults, or ``{"saved": DIRECTORY}`` for a victim that an earlier audit trained and saved,
+            which a directory alone stands for.
+        clone: the attacker's model, likewise, but never a saved one; the victim's where it is left out.
+        attacks: names of attacks, in the order of the tables; or one text, separated by commas.
         settings: by attack, what differs from the attack's own settings; a new name makes a new attack.
         k: length of the lists.
-        split: who is on which side.
+        split: who is on which side. A saved victim keeps ``target_share``, ``heldout`` and ``heldout_by`` of
+            the split that it was trained by.
         queries: lists that an attack may ask for in all; ``None`` lets it ask for those of all queried and
             validation users.
-        seeds: one complete audit a seed, from the split on; a number n stands for seeds 0..n-1.
+        seeds: one complete audit a seed, from the split on; a number n stands for seeds 0..n-1, and a text
+            is either a number or seeds separated by commas (``"3,"`` is seed 3 alone).
         device: a torch device.
     """
 
@@ -51,19 +60,23 @@ class AuditSpec(BaseModel):
     k: int = Field(default=50, ge=1)
     split: SplitSpec = SplitSpec()
     queries: int | None = Field(default=None, ge=1)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     device: str = "cpu"
 
     @field_validator("data", mode="before")
     @classmethod
     def _source_alone(cls, value: object) -> object:
-        return {"source": value} if isinstance(value, str | Path) else value
+        return {"source": str(value)} if isinstance(value, str | Path) else value
 
     @field_validator("victim", "clone", mode="before")
     @classmethod
-    def _model_alone(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {"model": value}
+    def _model_alone(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str | Path):
+            text = os.fspath(value)
+            folder = text not in MODELS and (os.sep in text or "/" in text or Path(text).is_dir())
+            return {"saved" if folder and info.field_name == "victim" else "model": text}
+        if isinstance(value, Mapping) and not isinstance(value.get("saved", ""), str):
+            raise ValueError(f"saved: expected the name of a folder, found {value['saved']!r}")
         return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
     @field_validator("attacks", mode="before")
@@ -71,9 +84,18 @@ class AuditSpec(BaseModel):
     def _names(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("k", "queries", "seeds", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError(f"{'yes' if value else 'no'} is no number")
+        return value
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _how_many(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = _seeds_of_text(value)
         if isinstance(value, int) and not isinstance(value, bool):
             if value < 1:
                 raise ValueError(f"there must be at least one seed, not {value}")
@@ -83,9 +105,13 @@ class AuditSpec(BaseModel):
     @model_validator(mode="after")
     def _all_known(self) -> "AuditSpec":
         self.surrogates()
+        self.victim_spec()
         self.clone_spec()
-        if len(set(self.attacks)) < len(self.attacks) or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("no attack and no seed may be named twice")
+        self.split_spec()
+        for key, names in (("attacks", self.attacks), ("seeds", self.seeds)):
+            twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+            if twice is not None:
+                raise UsageError(f"{key}: {twice!r} is named twice; name it once")
         return self
 
     @property
@@ -95,19 +121,15 @@ class AuditSpec(BaseModel):
 
     def victim_spec(self) -> RecommenderSpec:
         """Return the victim's hyperparameters."""
-        if self.saved_victim is None:
-            return model_spec(self.victim, where="victim")
-        path = self.saved_victim / DESCRIPTION
-        try:
-            return model_spec(json.loads(path.read_bytes())["spec"], where=f"{path}: spec")
-        except (OSError, ValueError, TypeError, KeyError):
-            raise UsageError(
-                f"victim: {str(self.saved_victim)!r} holds no saved model ({DESCRIPTION}); name a model "
-                f"({', '.join(sorted(MODELS))}) or a folder that an audit saved its victim in"
-            ) from None
+        if self.saved_victim is not None:
+            return saved_model_spec(self.saved_victim)
+        if "saved" in self.victim:
+            other = next(key for key in self.victim if key != "saved")
+            raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
+        return model_spec(self.victim, where="victim")
 
     def clone_spec(self) -> NetworkSpec:
-        """Return the clone's hyperparameters: the victim's where none are given and it is a trained network."""
+        """Return the clone's hyperparameters; where none are given, a network victim's, or else BPR's."""
         spec = self.victim_spec() if self.clone is None else model_spec(self.clone, where="clone")
         if isinstance(spec, NetworkSpec):
             return spec
@@ -118,28 +140,53 @@ class AuditSpec(BaseModel):
             f"clone: {spec.model!r} is not trained by gradients; use one of {', '.join(trained)}"
         )
 
+    def split_spec(self) -> SplitSpec:
+        """Return who is on which side: the saved victim's own split where it chose the training data.
+
+        Raises:
+            UsageError: where such a part of the split is given and differs from the saved victim's.
+        """
+        if self.saved_victim is None:
+            return self.split
+        own = read_split(self.saved_victim).split.model_dump(include=set(CHOSE_THE_TARGET))
+        for name in CHOSE_THE_TARGET:
+            given = getattr(self.split, name)
+            if name in self.split.model_fields_set and given != own[name]:
+                raise UsageError(
+                    f"split.{name}: found {given!r}, but the saved victim was trained with {own[name]!r}; "
+                    "leave it out"
+                )
+        return self.split.model_copy(update=own)
+
     def surrogates(self) -> dict[str, Surrogate]:
         """Return the attacks by name, in order."""
-        unused = sorted(set(self.settings) - set(self.attacks))
-        if unused:
-            raise UsageError(
-                f"settings: attack {unused[0]!r} is not among attacks{nearest(unused[0], self.attacks)}"
-            )
         found = {}
         for name in self.attacks:
+            if name in (FLOOR, CEILING, VICTIM):
+                raise UsageError(f"attacks: {name!r} names a row of every audit; choose another name")
             if name not in ATTACKS and name not in self.settings:
                 raise UsageError(f"attacks: unknown attack {name!r}{nearest(name, ATTACKS)}")
             own = ATTACKS[name].model_dump() if name in ATTACKS else {}
             merged = _merged(own, self.settings.get(name, {}))
             found[name] = validated(Surrogate, merged, where=f"settings.{name}")
+        for name in self.settings:
+            # Settings of a named attack that is not run now are left for when it is.
+            if name not in self.attacks and name not in ATTACKS:
+                known = {*self.attacks, *ATTACKS}
+                raise UsageError(f"settings: attack {name!r} is not among attacks{nearest(name, known)}")
         return found
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that the figures depend on but the seeds and the device, with every default spelled out."""
+        """SHA-256 of all that the figures depend on but seeds and device, with every default spelled out.
+
+        A saved victim counts by what its files hold, not by where they are.
+        """
         plain = self.resolved()
         for left_out in ("seeds", "device"):
             del plain[left_out]
+        if self.saved_victim is not None:
+            plain["victim"] = {"saved": content_hash(self.saved_victim)}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def resolved(self) -> dict[str, Any]:
@@ -149,7 +196,18 @@ class AuditSpec(BaseModel):
             plain["victim"] = json.loads(self.victim_spec().model_dump_json())
         plain["clone"] = json.loads(self.clone_spec().model_dump_json())
         plain["settings"] = {name: one.model_dump(mode="json") for name, one in self.surrogates().items()}
+        plain["split"] = self.split_spec().model_dump(mode="json")
         return plain
+
+
+def _seeds_of_text(text: str) -> int | list[int]:
+    """Return a number of seeds, or the seeds between commas."""
+    try:
+        if "," in text:
+            return [int(part) for part in text.removesuffix(",").split(",")]
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a number nor seeds separated by commas, such as 3,4") from None
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

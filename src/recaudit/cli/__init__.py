@@ -1,9 +1,10 @@
 """The command line: ``recaudit audit`` and ``recaudit data``."""
 
+import io
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 from rich.console import Console
 
 from recaudit import __version__
@@ -23,15 +24,43 @@ DONE, USAGE, INTERRUPTED = 0, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that the arguments name and exit: 0 done, 1 a finding over a limit, 2 wrong usage or input."""
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    """Run the command that the arguments name and exit.
+
+    The code is 0 when it is done, 1 for a finding over a limit, 2 for wrong usage or input, 130 when stopped.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a character of a table shows another one, instead of nothing at all.
+        sys.stdout.reconfigure(errors="replace")
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        given = sys.argv[1:] if arguments is None else list(arguments)
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
-    except (UsageError, CycloptsError) as error:
-        errors.print("recaudit:", str(error).strip(), markup=False)
+    except UsageError as error:
+        _say(str(error))
+        sys.exit(USAGE)
+    except CycloptsError as error:
+        _say(_wrong_arguments(error))
+        sys.exit(USAGE)
+    except OSError as error:
+        # A full disk, a file system that went away: nothing that a traceback helps with.
+        _say(f"{error.filename or 'cannot read or write'}: {error.strerror or error}")
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        errors.print("recaudit: stopped; the same command goes on from the last finished seed", markup=False)
+        goes_on = "; the same command goes on from the last finished seed" if given[:1] == ["audit"] else ""
+        _say(f"stopped{goes_on}")
         sys.exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _say(message: str) -> None:
+    """Write one line to standard error."""
+    line = " ".join(message.split())
+    Console(stderr=True, soft_wrap=True).print(
+        f"recaudit: {line}", markup=False, emoji=False, highlight=False
+    )
+
+
+def _wrong_arguments(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        unused = " ".join(repr(token) for token in error.unused_tokens or ())
+        return f"too many arguments: {unused}; --help lists what there is"
+    return str(error)

@@ -1,22 +1,39 @@
 """``recaudit audit``: one setting, from a spec and flags to tables, pictures and an exit code."""
 
-import json
+import math
 import os
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from rich.console import Console
 
 from recaudit.cli.progress import AuditProgress
-from recaudit.cli.spec_file import apply_setting, read_yaml, with_flags
+from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
 
 __all__ = ["audit"]
 
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
+HOW_TO_RUN = ("out", "fail_over")
+"""Keys of a spec file that no figure depends on."""
+
+
+def _whole(kind: Any, tokens: Sequence[Token]) -> int:
+    """Return a flag's whole number: cyclopts by itself makes 2 of 2.5."""
+    del kind
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"expected a whole number, found {tokens[0].value!r}") from None
+
+
+Whole = Annotated[int | None, Parameter(converter=_whole)]
+Several = Parameter(negative="", show_default=False)
 
 
 @Parameter(name="*")
@@ -25,7 +42,7 @@ class AuditOptions:
     """Flags of ``recaudit audit``; each means what the spec's key of its name means."""
 
     data: str | None = None
-    """Name of a data set (see `recaudit data list`) or path of a file; built-in `synthetic` data by default."""
+    """Name of a data set (see `recaudit data list`) or path of a file; `synthetic`, built in, by default."""
     columns: str | None = None
     """The file's columns, such as user=customer,item=sku,time=bought_at,rating=stars."""
     format: str | None = None
@@ -36,68 +53,76 @@ class AuditOptions:
     """The attacker's model: bpr, lmf or ncf; the victim's by default."""
     attacks: str | None = None
     """Attacks, separated by commas; QSD,PTD,PTQ,PTA,PTAQ by default; PTA(Pre) and PTAQ(Pre) too."""
-    k: int | None = None
+    k: Whole = None
     """Length of the lists; 50 by default."""
     known: float | None = None
     """Share of the target's users whose histories the attacker knows; 0.1 by default."""
-    queries: int | None = None
+    queries: Whole = None
     """Lists that an attack may ask for in all; no limit by default."""
     seeds: str | None = None
-    """How many seeds to average over, or the seeds themselves, such as 3,4,5; 1 by default."""
+    """How many seeds to average over, or the seeds themselves, such as 3,4,5 (3, for one); 1 by default."""
     device: str | None = None
     """cpu (default), cuda or mps."""
-    out: Path | None = None
+    out: str | None = None
     """Folder for the result; named after data, victim and spec by default."""
-    fail_over: Annotated[tuple[str, ...], Parameter(name="--fail-over")] = ()
+    fail_over: Annotated[tuple[str, ...], Parameter(name="--fail-over"), Several] = ()
     """Exit with 1 where an attack's figure on unqueried users is over a limit, such as agreement@50=0.6."""
-    settings: Annotated[tuple[str, ...], Parameter(name="--set")] = ()
+    set: Annotated[tuple[str, ...], Several] = ()
     """Any other key of the spec, such as victim.embedding_size=32 or settings.PTQ.margin=1.0."""
 
 
-def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()) -> int:  # noqa: B008
+def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()) -> int:  # noqa: D417
     """Audit a recommender for model stealing.
 
-    Trains a victim (or takes one), attacks it as a black box, and writes figures.csv, result.json and report.html. A
-    killed audit goes on from its last finished seed when it is started again.
+    Trains a victim (or takes one), attacks it as a black box, and writes figures.csv, result.json and
+    report.html. A killed audit goes on from its last finished seed when it is started again.
 
     Args:
         spec: YAML file with the audit's settings; flags go over it, and --set over both.
     """
     values = _values(spec, options)
-    out, limits = values.pop("out", None), values.pop("fail_over", ())
     # torch takes seconds to import: a wrong option should not.
     from recaudit.audit import run_audit  # noqa: PLC0415
-    from recaudit.audit.run import check_device  # noqa: PLC0415
-    from recaudit.audit.spec import audit_spec  # noqa: PLC0415
+    from recaudit.audit.spec import AuditSpec, audit_spec  # noqa: PLC0415
     from recaudit.report import parse_result, terminal_table, write_result  # noqa: PLC0415
 
-    settings = audit_spec(values)
-    parsed = [_limit(text, settings.k) for text in ([limits] if isinstance(limits, str) else limits)]
-    check_device(settings.device)
-    _one_thread()
+    _check_keys(values, tuple(AuditSpec.model_fields))
+    settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
+    limits = _limits(values.get("fail_over", ()), settings.k)
     name = f"audit-{Path(settings.data.source).stem}-{settings.victim_spec().model}-{settings.digest[:8]}"
-    directory = Path(out) if out is not None else Path(name)
-    _check_directory(directory, settings.digest)
+    directory = _directory(values.get("out", name))
+    _one_thread()
 
-    console = Console()
     with AuditProgress() as progress:
         found = run_audit(settings, out=directory, progress=progress)
     result = parse_result(found.content)
     write_result(result, directory)
+    output = _Output()
     if found.reused:
-        console.print(
-            f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.", highlight=False
-        )
-    console.print(terminal_table(result))
-    console.print(f"Report: {directory / 'report.html'}", highlight=False, soft_wrap=True)
-    return _judge(parsed, found.content["figures"], settings.attacks, console)
+        output.say(f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.")
+    output.print(terminal_table(result))
+    output.say(f"Report: {directory / 'report.html'}")
+    return _judge(limits, found.content["figures"], settings.attacks, output)
+
+
+class _Output(Console):
+    """Standard output: who reads only its first lines, as ``head`` does, does not change the exit code."""
+
+    def say(self, text: str) -> None:
+        """Print a line as it stands."""
+        self.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        """Write nothing more, where rich would exit with the code of a finding."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_thread() -> None:
     """Compute on one thread, unless the user asks for more by OMP_NUM_THREADS.
 
-    Batches are too small to share out: on two cores a second thread gains little, and where the cores are busy
-    it costs several times the work. Results do not depend on the machine's number of cores, either.
+    Batches are too small to share out: on two cores a second thread gains little, and where the cores are
+    busy it costs several times the work. Results do not depend on the machine's number of cores, either.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         import torch  # noqa: PLC0415
@@ -107,75 +132,52 @@ def _one_thread() -> None:
 
 def _values(spec: Path | None, options: AuditOptions) -> dict[str, Any]:
     """Return the plain values that file, flags and settings make together."""
-    values = {} if spec is None else read_yaml(spec)
-    flags = {
-        name: getattr(options, name)
-        for name in (
-            "data",
-            "columns",
-            "format",
-            "victim",
-            "clone",
-            "attacks",
-            "k",
-            "known",
-            "queries",
-            "device",
-            "out",
-        )
-    }
-    values = with_flags(
-        values, flags | {"seeds": _seeds(options.seeds), "fail_over": options.fail_over or None}
-    )
-    for setting in options.settings:
+    flags = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "set"}
+    flags["fail_over"] = options.fail_over or None
+    values = with_flags({} if spec is None else read_yaml(spec), flags)
+    for setting in options.set:
         apply_setting(values, setting)
     return values
 
 
-def _seeds(text: str | None) -> int | list[int] | None:
-    """Return a number of seeds, or the seeds."""
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")] if "," in text else int(text)
-    except ValueError:
-        raise UsageError(f"--seeds: {text!r} is neither a number nor seeds separated by commas") from None
+def _check_keys(values: dict[str, Any], of_spec: tuple[str, ...]) -> None:
+    """Refuse a key that neither the spec nor the command knows."""
+    known = (*of_spec, *ALIASES, *HOW_TO_RUN)
+    for key in values:
+        if key not in known:
+            raise UsageError(f"unknown key {key!r}{nearest(key, known)}")
+
+
+def _directory(out: object) -> Path:
+    if not isinstance(out, str) or not out:
+        raise UsageError(f"out: expected the name of a folder, found {out!r}")
+    return Path(out).expanduser()
+
+
+def _limits(given: object, k: int) -> list[tuple[str, float]]:
+    """Return metric and limit of each ``--fail-over``, from one text or several."""
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"fail_over: expected something like agreement@{k}=0.6, found {given!r}")
+    return [_limit(text, k) for text in texts]
 
 
 def _limit(text: str, k: int) -> tuple[str, float]:
-    """Return metric and limit of one ``--fail-over``."""
-    metric, _, number = str(text).partition("=")
+    metric, _, number = text.partition("=")
     known = [f"{name}@{k}" for name in METRICS]
     if metric not in known:
-        raise UsageError(f"--fail-over: unknown metric {metric!r}{nearest(metric, known)}")
+        raise UsageError(f"fail_over: unknown metric {metric!r}{nearest(metric, known)}")
     try:
         limit = float(number)
     except ValueError:
-        limit = float("nan")
-    if limit != limit:
-        raise UsageError(f"--fail-over: {text!r} has no limit; expected something like {metric}=0.6")
+        limit = math.nan
+    if math.isnan(limit):
+        raise UsageError(f"fail_over: {text!r} has no limit; expected something like {metric}=0.6")
     return metric, limit
 
 
-def _check_directory(directory: Path, digest: str) -> None:
-    """Refuse to write over another audit's result."""
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"--out: {directory} is a file; name a folder")
-    stored = directory / "result.json"
-    try:
-        other = json.loads(stored.read_bytes())["spec_hash"] if stored.is_file() else digest
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"--out: {stored} is damaged or not an audit's; remove it or name another folder"
-        ) from None
-    if other != digest:
-        raise UsageError(
-            f"--out: {directory} holds the result of another spec; name another folder or remove it"
-        )
-
-
 def _judge(
-    limits: list[tuple[str, float]], figures: list[dict[str, Any]], attacks: tuple[str, ...], console: Console
+    limits: list[tuple[str, float]], figures: list[dict[str, Any]], attacks: tuple[str, ...], output: _Output
 ) -> int:
     """Say which attacks are over which limit, and return the exit code."""
     over = 0
@@ -185,10 +187,10 @@ def _judge(
                 continue
             if row["value"] is None:
                 raise UsageError(
-                    f"--fail-over: {metric} of {row['attack']} is not defined here; choose another metric"
+                    f"fail_over: {metric} of {row['attack']} is not available here; choose another metric"
                 )
             if row["value"] > limit:
                 over = OVER_LIMIT
                 found = f"{row['value']:.3f} is over the limit of {limit:g}"
-                console.print(f"{row['attack']}: {metric} on unqueried users {found}", highlight=False)
+                output.say(f"{row['attack']}: {metric} on unqueried users {found}")
     return over

@@ -1,5 +1,6 @@
 """Long work on a terminal: which stage runs, how far it has come, and what is left."""
 
+import sys
 from types import TracebackType
 
 from rich.console import Console
@@ -14,6 +15,9 @@ from rich.progress import (
 
 __all__ = ["AuditProgress"]
 
+AUDIT = "audit: "
+"""How the names of an audit's own stages begin; the others are of trainings within one."""
+
 
 class AuditProgress:
     """Shows an audit's stages and the epochs of the training at hand.
@@ -25,7 +29,7 @@ class AuditProgress:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -34,8 +38,9 @@ class AuditProgress:
             console=self._console,
             transient=True,
         )
-        self._live = self._console.is_terminal
-        self._audit = self._bars.add_task("audit, stages", total=None)
+        # Colours may be forced where there is no terminal; bars that move would fill a log there.
+        self._live = self._console.is_terminal and not self._console.is_dumb_terminal and sys.stderr.isatty()
+        self._audit = self._bars.add_task("audit: data", total=None)
         self._inner = self._bars.add_task("", total=None, visible=False)
         self._stage = ""
 
@@ -52,16 +57,18 @@ class AuditProgress:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Move the bar of the audit or of the training at hand."""
-        if stage == "audit":
-            self._bars.update(self._audit, completed=done, total=total)
+        if stage.startswith(AUDIT):
+            self._bars.update(self._audit, description=stage, completed=done, total=total)
             self._bars.update(self._inner, visible=False)
             self._stage = ""
-            if not self._live and done < total:
-                self._console.print(f"audit: stage {done + 1} of {total}", highlight=False)
+            self._line(f"{stage} ({done + 1} of {total})")
             return
         if stage != self._stage:
             self._stage = stage
             self._bars.reset(self._inner, description=f"{stage}, at most", total=total, visible=True)
-            if not self._live:
-                self._console.print(f"  {stage}: at most {total} epochs", highlight=False)
+            self._line(f"  {stage}, at most {total} epochs")
         self._bars.update(self._inner, completed=done, total=total)
+
+    def _line(self, text: str) -> None:
+        if not self._live:
+            self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)

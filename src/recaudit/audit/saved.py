@@ -1,0 +1,82 @@
+"""A victim on disk: the saved model, and which interactions it was trained on."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from recaudit.data.split import SplitSpec
+from recaudit.errors import UsageError
+from recaudit.files import write_text
+from recaudit.models.base import RecommenderSpec
+from recaudit.models.registry import MODELS, model_spec
+from recaudit.models.saving import DESCRIPTION
+
+__all__ = ["SavedSplit", "content_hash", "read_split", "saved_model_spec", "write_split"]
+
+SPLIT = "split.json"
+
+
+class SavedSplit(BaseModel):
+    """The split that chose a victim's training data: its settings and its seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: SplitSpec
+    seed: int
+
+
+def write_split(split: SplitSpec, seed: int, directory: Path) -> None:
+    """Write the split beside the saved model in ``directory``."""
+    plain = {"split": split.model_dump(mode="json"), "seed": seed}
+    write_text(directory / SPLIT, json.dumps(plain, indent=2) + "\n")
+
+
+def read_split(directory: Path) -> SavedSplit:
+    """Return the split that the victim saved in ``directory`` was trained by.
+
+    Raises:
+        UsageError: where the file is missing or damaged.
+    """
+    try:
+        return SavedSplit.model_validate_json((directory / SPLIT).read_bytes())
+    except (OSError, ValidationError):
+        raise UsageError(
+            f"{directory / SPLIT}: missing or damaged; it says which interactions the victim was trained on"
+        ) from None
+
+
+def saved_model_spec(directory: Path) -> RecommenderSpec:
+    """Return the hyperparameters of the victim saved in ``directory``.
+
+    Raises:
+        UsageError: where no model is saved there.
+    """
+    path = directory / DESCRIPTION
+    try:
+        values = json.loads(path.read_bytes())["spec"]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise UsageError(
+            f"victim: {str(directory)!r} holds no saved model ({DESCRIPTION}); name a model "
+            f"({', '.join(sorted(MODELS))}) or a folder that an audit saved its victim in"
+        ) from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: spec: expected a mapping, found {values!r:.60}")
+    return model_spec(values, where=f"{path}: spec")
+
+
+def content_hash(directory: Path) -> str:
+    """Return the SHA-256 over the files of a saved victim, their names included.
+
+    Raises:
+        UsageError: where a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for path in directory.iterdir() if path.suffix in (".json", ".safetensors")):
+            content = path.read_bytes()
+            digest.update(f"{path.name} {len(content)} ".encode() + content)
+    except OSError as error:
+        raise UsageError(f"victim: cannot read {directory}: {error.strerror}") from None
+    return digest.hexdigest()
