@@ -1,9 +1,8 @@
 """``recaudit data``: which data sets there are, what they hold, and how to get them."""
 
 import sys
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
@@ -45,15 +44,15 @@ def list_sources() -> None:
 def describe(
     name: str,
     *,
-    format: Annotated[str | None, Parameter(help="The file's format, where it is not guessed.")] = None,
-    columns: Annotated[str | None, Parameter(help="Such as user=userId,item=movieId.")] = None,
+    format: str | None = None,
+    columns: str | None = None,
 ) -> None:
     """Describe a data set: its size, its histories, and what a 5-core leaves.
 
     Args:
-        name: a data set's name, or the path of a file.
-        format: the file's format, where it is not guessed.
-        columns: the file's columns, such as user=userId,item=movieId,time=timestamp.
+        name: A data set's name, or the path of a file.
+        format: The file's format, where it is not to be guessed.
+        columns: The file's columns, such as user=userId,item=movieId,time=timestamp,rating=rating.
     """
     values = {"source": name, "format": format, "columns": columns, "user_core": 0, "item_core": 0}
     interactions = load(validated(DataSpec, values, where="data"))
@@ -69,7 +68,7 @@ def fetch_source(name: str) -> None:
     """Download a data set from its publisher, or say where to get it.
 
     Args:
-        name: the data set's name.
+        name: The data set's name.
     """
     if name == SYNTHETIC:
         raise UsageError("the synthetic data are generated, not downloaded; use them as they are")

@@ -28,6 +28,8 @@ def read_text(layout: Layout) -> dict[str, pl.Series]:
     try:
         types = _types(_frame(layout, dict.fromkeys(layout.roles, pl.String), _SAMPLE), layout)
         columns = _columns(_frame(layout, types), layout)
+    except pl.exceptions.NoDataError:
+        columns = {"user": pl.Series(dtype=pl.Int64)}
     except (pl.exceptions.PolarsError, _Unfit):
         columns = _read_as_text(layout)
     if not len(columns["user"]):
