@@ -139,9 +139,10 @@ def _ids(column: pl.Series) -> pl.Series:
     """Return ids as integers where all are whole numbers, as text otherwise."""
     if column.dtype == pl.Int64:
         return column
-    whole = column.str.strip_chars(BLANKS).cast(pl.Int64, strict=False)
-    if not whole.null_count():
-        return whole
+    if not _as_whole(column.head(_SAMPLE)).null_count():
+        whole = _as_whole(column)
+        if not whole.null_count():
+            return whole
     distinct = column.unique()
     bad = distinct.str.strip_chars(BLANKS).str.to_lowercase().is_in(list(MISSING)) | distinct.str.contains(
         r"[\r\n]"
@@ -149,6 +150,10 @@ def _ids(column: pl.Series) -> pl.Series:
     if bad.any():
         raise _Unfit
     return column
+
+
+def _as_whole(column: pl.Series) -> pl.Series:
+    return column.str.strip_chars(BLANKS).cast(pl.Int64, strict=False)
 
 
 def _times(column: pl.Series, date: str | None) -> dict[str, pl.Series]:
