@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models import ranking
+from recaudit.models.factorization import BPR, LMF, NetworkRecommender
+from recaudit.models.ncf import NCF
 from recaudit.models.ranking import best_items, top_k
 
 
@@ -163,3 +165,25 @@ def test_scores_that_are_not_numbers_are_refused(n_items, spoilt):
 def test_a_seen_item_may_have_any_score():
     scores = np.array([[np.nan, 1.0, np.inf, 0.0]], np.float32)
     assert top_k(Table(scores), np.array([0]), histories([[0]], 4), 2).items.tolist() == [[2, 1]]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        BPR(embedding_size=64),
+        LMF(embedding_size=24, biases=True),
+        NCF(embedding_size=16, variant="neumf", hidden=(24, 8)),
+    ],
+    ids=lambda spec: spec.model,
+)
+def test_a_list_does_not_depend_on_who_is_asked_about_with_it(spec):
+    network = spec.network(300, 700, torch.Generator().manual_seed(0))
+    model = NetworkRecommender(network, n_users=300, n_items=700, device="cpu", log=None)
+    seen = histories([[user] for user in range(300)], 700)
+    together = top_k(model, np.arange(300), seen, 20)
+    random = np.random.default_rng(0)
+    for size in [1, 2, 3, 7, 8, 9, 13, 64, 129]:
+        users = random.permutation(300)[:size]
+        alone = top_k(model, users, seen, 20)
+        assert (alone.items == together.items[users]).all()
+        assert alone.scores.tobytes() == together.scores[users].tobytes()

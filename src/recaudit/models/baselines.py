@@ -71,10 +71,10 @@ class ItemKNNRecommender:
         return torch.from_numpy((self.histories[users] @ self.similarity).toarray().astype(np.float32))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return similarities and histories as compressed sparse rows."""
+        """Return similarities and histories as compressed sparse rows, copied."""
         parts = {"similarity": self.similarity, "histories": self.histories}
         return {
-            f"{name}.{part}": torch.from_numpy(np.ascontiguousarray(getattr(matrix, part)))
+            f"{name}.{part}": torch.tensor(getattr(matrix, part))
             for name, matrix in parts.items()
             for part in ("data", "indices", "indptr")
         }

@@ -70,7 +70,7 @@ def load_model(directory: Path) -> tuple[Recommender, RecommenderSpec, SavedMode
     try:
         described = json.loads(description.read_bytes())
     except ValueError as error:
-        raise UsageError(f"{description}: not a saved model's description ({_first_line(error)})") from None
+        raise UsageError(f"{description}: not a saved model's description ({_one_line(error)})") from None
     if not isinstance(described, dict):
         raise UsageError(f"{description}: not a saved model's description (not a JSON object)")
     saved = validated(SavedModel, described, where=f"{description}:")
@@ -79,10 +79,10 @@ def load_model(directory: Path) -> tuple[Recommender, RecommenderSpec, SavedMode
         recommender = spec.restore(load_file(weights), n_users=saved.n_users, n_items=saved.n_items)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise UsageError(
-            f"{weights}: damaged, or not the weights that {description} describes ({_first_line(error)})"
+            f"{weights}: damaged, or not the weights that {description} describes ({_one_line(error)})"
         ) from None
     return recommender, spec, saved
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,118 @@
+"""Attention fusion: the split by signs against the plain form of Eq. 5-8, and what never changes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recaudit.attacks.stealing.fusion import FusedItems
+from recaudit.data.synthetic import checkerboard
+from recaudit.models import factorization
+from recaudit.models.base import Run
+from recaudit.models.factorization import BPR, LMF
+from recaudit.models.ncf import NCF
+from recaudit.models.training import Optimisation, Stopping
+
+
+def plain_vectors(p, learned, auxiliary, w, b):
+    """Eq. 5-7 as they stand: (B, I, D) fused vectors from user vectors (B, D) and tables (I, D)."""
+    users = p[:, None, :]
+    alpha = torch.relu(users * learned) @ w + b
+    beta = torch.relu(users * auxiliary) @ w + b
+    weights = torch.softmax(torch.stack([alpha, beta]), dim=0)
+    return weights[0][..., None] * learned + weights[1][..., None] * auxiliary
+
+
+def fusion(n_items, size, seed, scale=1.0):
+    stream = torch.Generator().manual_seed(seed)
+    table = torch.nn.Parameter(torch.randn(n_items, size, generator=stream) * scale)
+    auxiliary = torch.randn(n_items, size, generator=stream) * scale
+    return FusedItems(table, auxiliary, stream), torch.randn(5, size, generator=stream) * scale
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 30), st.integers(1, 20), st.integers(0, 10**6), st.sampled_from([0.01, 1.0, 4.0]),
+    st.floats(-3, 3, width=32),
+)  # fmt: skip
+def test_the_split_by_signs_is_the_plain_form(n_items, size, seed, scale, b):
+    fused, p = fusion(n_items, size, seed, scale)
+    with torch.no_grad():
+        plain = plain_vectors(p, fused.table, fused.auxiliary, fused.attention, b)
+        tolerance = {"rtol": 1e-4, "atol": 2e-4 * scale**2}
+        dots = (p[:, None, :] * plain).sum(-1)  # Eq. 8
+        torch.testing.assert_close(fused.all_dots(p), dots, **tolerance)
+        items = torch.arange(n_items)[:, None].expand(n_items, 5)
+        torch.testing.assert_close(fused.vectors(p, items), plain.transpose(0, 1), **tolerance)
+        torch.testing.assert_close(fused.dots(p, torch.arange(5), items), dots.T, **tolerance)
+        weight = torch.randn(3, size, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(fused.all_projected(p, weight), plain @ weight.T, **tolerance)
+
+
+def test_by_hand():
+    fused = FusedItems(
+        torch.nn.Parameter(torch.tensor([[1.0, -2.0]])), torch.tensor([[-1.0, 4.0]]), torch.Generator()
+    )
+    with torch.no_grad():
+        fused.attention.copy_(torch.tensor([0.5, 0.25]))
+        p = torch.tensor([[2.0, 1.0]])
+        # alpha = 0.5·2 + 0 = 1; beta = 0 + 0.25·4 = 1: half of each, (0, 1), whose product with p is 1
+        assert fused.all_dots(p).item() == pytest.approx(1.0)
+        assert fused.vectors(p, torch.tensor([[0]])).flatten().tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_equal_tables_are_left_as_they_are():
+    fused, p = fusion(12, 6, 0)
+    fused.auxiliary.copy_(fused.table.detach())
+    with torch.no_grad():
+        torch.testing.assert_close(fused.all_dots(p), p @ fused.table.T)
+
+
+def test_a_user_without_a_vector_attends_equally():
+    fused, p = fusion(7, 4, 1)
+    with torch.no_grad():
+        middle = (fused.table + fused.auxiliary) / 2
+        torch.testing.assert_close(fused.vectors(p * 0, torch.arange(7)[:, None].expand(7, 5))[:, 0], middle)
+
+
+def test_the_attention_begins_as_a_linear_layer_does():
+    weights = torch.cat([fusion(1, 64, seed)[0].attention.detach() for seed in range(50)])
+    assert weights.abs().max() <= 1 / 8
+    assert weights.abs().max() > 0.124
+    assert abs(weights.mean().item()) < 0.005
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [BPR(embedding_size=4), LMF(embedding_size=4, biases=True), NCF(embedding_size=4, variant="neumf")],
+    ids=lambda spec: spec.model,
+)
+def test_training_changes_all_but_the_auxiliary_vectors(spec, monkeypatch):
+    monkeypatch.setattr(factorization, "VALIDATION_K", 5)
+    spec = spec.model_copy(
+        update={
+            "optimisation": Optimisation(learning_rate=0.05, batch_size=64, reg=0.01),
+            "stopping": Stopping(epochs=6, evaluate_every=3),
+        }
+    )
+    data = checkerboard(n_users=12, n_items=70)
+    given_ = {}
+
+    def make_items(name, table):
+        given_[name] = torch.randn(table.shape, generator=torch.Generator().manual_seed(len(name)))
+        return FusedItems(table, given_[name], torch.Generator().manual_seed(1))
+
+    network = spec.network(12, 70, torch.Generator().manual_seed(0), make_items)
+    auxiliary = {name: tensor.clone() for name, tensor in given_.items()}
+    before = {name: tensor.clone() for name, tensor in network.named_parameters()}
+    assert not any("auxiliary" in name for name in before)
+    fitted = spec.fit_network(network, data, Run(seed=0), stage="fused")
+    assert fitted.log.best_epoch > 0
+    for name, vectors in network.item_vectors().items():
+        assert torch.equal(vectors.auxiliary, auxiliary[name])
+        assert torch.equal(given_[name], auxiliary[name])
+        assert torch.equal(vectors.learned(), vectors.table)
+    for name, parameter in network.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
+    assert np.isfinite(fitted.score(np.arange(12)).numpy()).all()

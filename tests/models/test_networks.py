@@ -1,0 +1,219 @@
+"""Networks: the gradient written by hand, and scores of all items against scores of pairs."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recaudit.attacks.stealing.fusion import FusedItems
+from recaudit.attacks.stealing.lists import stealing_loss
+from recaudit.models.factorization import BPR, LMF, plain_items
+from recaudit.models.ncf import NCF
+from recaudit.models.networks import DotProduct, ItemTable, _TableDots, _Workspace, factors
+
+U, I, D = 6, 9, 4
+
+LOSSES = {
+    "bpr": BPR().loss,
+    "logistic": LMF().loss,
+    "stealing, bpr and hinge": stealing_loss("bpr", "hinge", 0.5),
+    "stealing, hinge and hinge": stealing_loss("hinge", "hinge", 0.5),
+    "uneven": lambda scores: (scores.sin() * torch.arange(scores.numel()).view_as(scores)).sum(),
+}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def double_tables(seed=0):
+    stream = generator(seed)
+    return [torch.randn(n, D, generator=stream, dtype=torch.float64).requires_grad_() for n in (U, I)]
+
+
+def batch(n_items, n_pairs, seed=0):
+    """Users and items, of which many come twice: there are few of each."""
+    stream = generator(seed)
+    users = torch.randint(U, (n_pairs,), generator=stream)
+    return users, torch.randint(I, (n_items, n_pairs), generator=stream)
+
+
+def plain_gradients(tables, batches, loss):
+    """Autograd's gradients, summed over batches."""
+    users_table, items_table = (table.detach().clone().requires_grad_() for table in tables)
+    for users, items in batches:
+        loss((users_table[users] * items_table[items]).sum(-1)).backward()
+    return users_table.grad, items_table.grad
+
+
+@pytest.mark.parametrize("n_items", [2, 3, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_by_hand_is_autograds(name, n_items):
+    if "stealing" in name and n_items == 2:
+        n_items = 4  # such a loss needs drawn items
+    loss = LOSSES[name]
+    stream = generator()
+    network = DotProduct(
+        torch.nn.Parameter(torch.randn(U, D, generator=stream)),
+        ItemTable(torch.nn.Parameter(torch.randn(I, D, generator=stream))),
+        I,
+    )
+    users, items = batch(n_items, 40)
+    scores = network.pair_scores(users, items)
+    torch.testing.assert_close(scores, (network.users[users] * network.items.table[items]).sum(-1))
+    loss(scores).backward()
+    expected = plain_gradients((network.users, network.items.table), [(users, items)], loss)
+    torch.testing.assert_close(network.users.grad, expected[0])
+    torch.testing.assert_close(network.items.table.grad, expected[1])
+
+
+def smooth(scores):
+    """A loss of which every score has another weight."""
+    return (scores.sin() * torch.arange(1, scores.numel() + 1).view_as(scores)).sum()
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(1, 30)), min_size=1, max_size=5), st.integers(0, 10**6)
+)
+def test_batches_of_any_shape_one_after_the_other_in_double_precision(shapes, seed):
+    """Each batch's gradient, and the sum over batches where nothing clears it."""
+    tables, work = double_tables(seed), _Workspace()
+    batches = [batch(*shape, seed + n) for n, shape in enumerate(shapes)]
+    for users, items in batches:
+        smooth(_TableDots.apply(*tables, users, items, work)).backward()
+    summed = plain_gradients(tables, batches, smooth)
+    for table, expected in zip(tables, summed, strict=True):
+        torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
+    for one in batches:
+        for table in tables:
+            table.grad = None
+        smooth(_TableDots.apply(*tables, *one, work)).backward()
+        for table, expected in zip(tables, plain_gradients(tables, [one], smooth), strict=True):
+            torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    users, items = batch(3, 12)
+    tables, step = double_tables(), 1e-6
+    smooth(_TableDots.apply(*tables, users, items, _Workspace())).backward()
+    for which, table in enumerate(tables):
+        for row, column in ((0, 0), (3, 2), (5, 3)):
+            moved = []
+            for sign in (1, -1):
+                copies = [one.detach().clone() for one in tables]
+                copies[which][row, column] += sign * step
+                moved.append(smooth((copies[0][users] * copies[1][items]).sum(-1)))
+            slope = (moved[0] - moved[1]) / (2 * step)
+            torch.testing.assert_close(table.grad[row, column], slope, rtol=1e-6, atol=1e-7)
+
+
+def network(seed=0):
+    stream = generator(seed)
+    return DotProduct(factors(U, D, stream), ItemTable(factors(I, D, stream)), I)
+
+
+def test_a_batch_scored_before_the_last_was_differentiated_is_refused():
+    ours = network()
+    first = ours.pair_scores(*batch(2, 8)).sum()
+    second = ours.pair_scores(*batch(2, 8, seed=1)).sum()
+    with pytest.raises(RuntimeError, match="before the next batch is scored"):
+        first.backward()
+    assert ours.users.grad is None
+    second.backward()
+    assert ours.users.grad is not None
+
+
+def test_a_batch_differentiated_twice_is_refused():
+    loss = network().pair_scores(*batch(2, 8)).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="differentiated once"):
+        loss.backward()
+
+
+def test_scores_looked_at_without_gradients_do_not_disturb():
+    ours = network()
+    one, other = batch(2, 8), batch(2, 8, seed=1)
+    scores = ours.pair_scores(*one)
+    with torch.no_grad():
+        ours.pair_scores(*other)
+        ours.all_scores(torch.arange(U))
+    smooth(scores).backward()
+    expected = plain_gradients((ours.users, ours.items.table), [one], smooth)
+    torch.testing.assert_close(ours.users.grad, expected[0])
+
+
+def test_a_copied_network_has_gradients_of_its_own():
+    ours = network()
+    smooth(ours.pair_scores(*batch(2, 8))).backward()
+    before = ours.users.grad.clone()
+    other = copy.deepcopy(ours)
+    smooth(other.pair_scores(*batch(2, 8, seed=1))).backward()
+    assert torch.equal(ours.users.grad, before)
+    expected = plain_gradients((ours.users, ours.items.table), [batch(2, 8, seed=1)], smooth)
+    torch.testing.assert_close(other.users.grad, expected[0])
+    assert other.users.grad.data_ptr() != before.data_ptr()
+
+
+def test_biases_are_added_and_learn():
+    stream = generator()
+    ours = DotProduct(factors(U, D, stream), ItemTable(factors(I, D, stream)), I, biases=True)
+    torch.nn.init.normal_(ours.user_bias, generator=stream)
+    torch.nn.init.normal_(ours.item_bias, generator=stream)
+    users, items = batch(3, 10)
+    scores = ours.pair_scores(users, items)
+    plain = (ours.users[users] * ours.items.table[items]).sum(-1)
+    torch.testing.assert_close(scores, plain + ours.user_bias[users] + ours.item_bias[items])
+    scores.sum().backward()
+    assert ours.item_bias.grad.tolist() == torch.bincount(items.flatten(), minlength=I).tolist()
+    assert ours.user_bias.grad.tolist() == (3 * torch.bincount(users, minlength=U)).tolist()
+
+
+def fused_items(name, table):
+    stream = generator(len(name))
+    return FusedItems(table, torch.randn(table.shape, generator=stream), stream)
+
+
+SPECS = {
+    "bpr": BPR(embedding_size=D),
+    "lmf with biases": LMF(embedding_size=D, biases=True),
+    "mlp": NCF(embedding_size=D, hidden=(7, 5)),
+    "mlp of one layer": NCF(embedding_size=D, hidden=(3,)),
+    "gmf": NCF(embedding_size=D, variant="gmf"),
+    "neumf": NCF(embedding_size=D, variant="neumf", hidden=(7, 5)),
+}
+
+
+@pytest.mark.parametrize("make_items", [plain_items, fused_items])
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("n_users", [1, 8, 19])
+def test_all_scores_are_those_of_all_pairs(spec, make_items, n_users):
+    ours = spec.network(20, I, generator(), make_items)
+    with torch.no_grad():
+        for parameter in ours.parameters():  # away from the tiny initial values and the zero biases
+            parameter.add_(torch.randn(parameter.shape, generator=generator(1)))
+        users = torch.randperm(20, generator=generator(2))[:n_users]
+        pairs = ours.pair_scores(users, torch.arange(I)[:, None].expand(I, n_users))
+        scores = ours.all_scores(users)
+        assert scores.shape == (n_users, I)
+        assert scores.std() > 0.1
+        torch.testing.assert_close(scores, pairs.T, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(ours.all_scores(users.flip(0)), scores.flip(0))
+    assert set(ours.item_vectors()) <= {"items", "mlp", "gmf"}
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_every_parameter_gets_a_gradient(spec):
+    ours = spec.network(U, I, generator(), fused_items)
+    smooth(ours.pair_scores(*batch(3, 60))).backward()
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_factors_have_their_spread():
+    table = factors(2000, 50, generator())
+    assert abs(table.mean().item()) < 1e-4
+    assert table.std().item() == pytest.approx(0.01, rel=0.02)
