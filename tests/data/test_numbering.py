@@ -63,28 +63,32 @@ ROWS = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
-    ROWS,
-    st.integers(1, 9),
-    st.sampled_from([1, 3]),
-    st.sampled_from(["first", "last", "error"]),
-    st.booleans(),
+    rows=ROWS,
+    block=st.integers(1, 9),
+    threads=st.sampled_from([1, 3]),
+    repeats=st.sampled_from(["first", "last", "error"]),
+    timed=st.booleans(),
+    text=st.booleans(),
 )
-def test_assembled_histories_agree_with_plain_sorting(monkeypatch, rows, block, threads, repeats, timed):
+def test_assembled_histories_agree_with_plain_sorting(
+    monkeypatch, rows, block, threads, repeats, timed, text
+):
     monkeypatch.setattr(numbering, "BLOCK", block)
     monkeypatch.setattr(blocks.pl, "thread_pool_size", lambda: threads)
+    named = str if text else (10**9).__mul__
     columns = {
         "user": pl.Series([f"u{user}" for user, _, _ in rows]),
-        "item": pl.Series([item * 10**9 for _, item, _ in rows]),
+        "item": pl.Series([named(item) for _, item, _ in rows]),
         "rating": pl.Series(range(len(rows)), dtype=pl.Float32),
     }
     if timed:
         columns["time"] = pl.Series([time for _, _, time in rows])
-    expected: dict[str, dict[int, int]] = {}
+    expected = {}
     for place, (user, item, _) in sorted(enumerate(rows), key=lambda r: (r[1][2] if timed else 0, r[0])):
         history = expected.setdefault(f"u{user}", {})
         if repeats == "last":
-            history.pop(item * 10**9, None)
-        history.setdefault(item * 10**9, place)
+            history.pop(named(item), None)
+        history.setdefault(named(item), place)
     if repeats == "error" and len({row[:2] for row in rows}) < len(rows):
         with pytest.raises(RepeatedPair):
             assemble("made", columns, repeats=repeats)
@@ -108,3 +112,13 @@ def test_a_finer_order_than_the_time_counts():
     data = assemble("made", columns)
     assert data.item_ids[data.items].to_list() == [9, 7, 8]
     assert data.times.tolist() == [0, 0, 0]
+
+
+def test_text_items_are_sorted_by_time_where_users_stand_in_order():
+    columns = {
+        "user": pl.Series(["u", "u"]),
+        "item": pl.Series(["a", "b"]),
+        "time": pl.Series([2, 1]),
+    }
+    data = assemble("made", columns)
+    assert data.item_ids[data.items].to_list() == ["b", "a"]

@@ -34,7 +34,7 @@ def dense(ids: pl.Series) -> tuple[Int32[np.ndarray, "N"], pl.Series]:
     """
     if ids.dtype == pl.String:
         distinct = ids.unique().sort()
-        return ids.cast(pl.Enum(distinct)).to_physical().cast(pl.Int32).to_numpy(), distinct
+        return ids.cast(pl.Enum(distinct)).to_physical().cast(pl.Int32).to_numpy(writable=True), distinct
     low, high = (int(end) for end in (ids.min(), ids.max()) if isinstance(end, int))
     chunks = _chunks(ids)
     numbers = np.empty(len(ids), dtype=np.int32)
