@@ -10,7 +10,6 @@ from hypothesis import settings
 
 from recaudit.data.interactions import Interactions
 
-
 # How long an example takes is the machine's affair: no test is timed.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

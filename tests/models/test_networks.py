@@ -13,7 +13,7 @@ from recaudit.models.factorization import BPR, LMF, plain_items
 from recaudit.models.ncf import NCF
 from recaudit.models.networks import DotProduct, ItemTable, _TableDots, _Workspace, factors
 
-U, I, D = 6, 9, 4
+U, N, D = 6, 9, 4
 
 LOSSES = {
     "bpr": BPR().loss,
@@ -30,14 +30,14 @@ def generator(seed=0):
 
 def double_tables(seed=0):
     stream = generator(seed)
-    return [torch.randn(n, D, generator=stream, dtype=torch.float64).requires_grad_() for n in (U, I)]
+    return [torch.randn(n, D, generator=stream, dtype=torch.float64).requires_grad_() for n in (U, N)]
 
 
 def batch(n_items, n_pairs, seed=0):
     """Users and items, of which many come twice: there are few of each."""
     stream = generator(seed)
     users = torch.randint(U, (n_pairs,), generator=stream)
-    return users, torch.randint(I, (n_items, n_pairs), generator=stream)
+    return users, torch.randint(N, (n_items, n_pairs), generator=stream)
 
 
 def plain_gradients(tables, batches, loss):
@@ -57,8 +57,8 @@ def test_the_gradient_by_hand_is_autograds(name, n_items):
     stream = generator()
     network = DotProduct(
         torch.nn.Parameter(torch.randn(U, D, generator=stream)),
-        ItemTable(torch.nn.Parameter(torch.randn(I, D, generator=stream))),
-        I,
+        ItemTable(torch.nn.Parameter(torch.randn(N, D, generator=stream))),
+        N,
     )
     users, items = batch(n_items, 40)
     scores = network.pair_scores(users, items)
@@ -112,7 +112,7 @@ def test_the_gradient_is_that_of_finite_differences():
 
 def network(seed=0):
     stream = generator(seed)
-    return DotProduct(factors(U, D, stream), ItemTable(factors(I, D, stream)), I)
+    return DotProduct(factors(U, D, stream), ItemTable(factors(N, D, stream)), N)
 
 
 def test_a_batch_scored_before_the_last_was_differentiated_is_refused():
@@ -159,7 +159,7 @@ def test_a_copied_network_has_gradients_of_its_own():
 
 def test_biases_are_added_and_learn():
     stream = generator()
-    ours = DotProduct(factors(U, D, stream), ItemTable(factors(I, D, stream)), I, biases=True)
+    ours = DotProduct(factors(U, D, stream), ItemTable(factors(N, D, stream)), N, biases=True)
     torch.nn.init.normal_(ours.user_bias, generator=stream)
     torch.nn.init.normal_(ours.item_bias, generator=stream)
     users, items = batch(3, 10)
@@ -167,7 +167,7 @@ def test_biases_are_added_and_learn():
     plain = (ours.users[users] * ours.items.table[items]).sum(-1)
     torch.testing.assert_close(scores, plain + ours.user_bias[users] + ours.item_bias[items])
     scores.sum().backward()
-    assert ours.item_bias.grad.tolist() == torch.bincount(items.flatten(), minlength=I).tolist()
+    assert ours.item_bias.grad.tolist() == torch.bincount(items.flatten(), minlength=N).tolist()
     assert ours.user_bias.grad.tolist() == (3 * torch.bincount(users, minlength=U)).tolist()
 
 
@@ -190,14 +190,14 @@ SPECS = {
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("n_users", [1, 8, 19])
 def test_all_scores_are_those_of_all_pairs(spec, make_items, n_users):
-    ours = spec.network(20, I, generator(), make_items)
+    ours = spec.network(20, N, generator(), make_items)
     with torch.no_grad():
         for parameter in ours.parameters():  # away from the tiny initial values and the zero biases
             parameter.add_(torch.randn(parameter.shape, generator=generator(1)))
         users = torch.randperm(20, generator=generator(2))[:n_users]
-        pairs = ours.pair_scores(users, torch.arange(I)[:, None].expand(I, n_users))
+        pairs = ours.pair_scores(users, torch.arange(N)[:, None].expand(N, n_users))
         scores = ours.all_scores(users)
-        assert scores.shape == (n_users, I)
+        assert scores.shape == (n_users, N)
         assert scores.std() > 0.1
         torch.testing.assert_close(scores, pairs.T, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(ours.all_scores(users.flip(0)), scores.flip(0))
@@ -206,7 +206,7 @@ def test_all_scores_are_those_of_all_pairs(spec, make_items, n_users):
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_every_parameter_gets_a_gradient(spec):
-    ours = spec.network(U, I, generator(), fused_items)
+    ours = spec.network(U, N, generator(), fused_items)
     smooth(ours.pair_scores(*batch(3, 60))).backward()
     for name, parameter in ours.named_parameters():
         assert parameter.grad is not None, name

@@ -32,7 +32,7 @@ def small_network(data):
 
 
 def scripted(scores, *, stopping, batch_size=64):
-    """Train against validation scores given in advance; return the log, the states then, and what was told."""
+    """Train against validation scores given in advance; return the log, the states, and what was told."""
     data = checkerboard(n_users=10, n_items=10)
     network = small_network(data)
     states, told, left = [], [], list(scores)
@@ -60,7 +60,7 @@ def scripted(scores, *, stopping, batch_size=64):
 def test_the_best_state_is_kept_and_patience_counts_epochs_from_it():
     stopping = Stopping(epochs=50, evaluate_every=2, patience=6)
     log, states, told, kept = scripted([0.1, 0.3, 0.2, 0.5, 0.5, 0.4, 0.1], stopping=stopping)
-    # Looks at epochs 0, 2, 4, 6, 8, 10, 12; the best at 6 (an equal score later is no better), so 12 is the end.
+    # Looks at epochs 0, 2, …, 12; the best at 6 (an equal score later is no better), so 12 is the end.
     assert log.scores == ((0, 0.1), (2, 0.3), (4, 0.2), (6, 0.5), (8, 0.5), (10, 0.4), (12, 0.1))
     assert (log.epochs, log.best_epoch, log.best_score) == (12, 6, 0.5)
     assert torch.equal(kept, states[3])
