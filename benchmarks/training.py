@@ -41,7 +41,7 @@ from recaudit.rng import torch_generator
 
 K, GOAL = 50, 0.40
 SIZE, BATCH = 64, 2048
-ROUNDS, EPOCHS_A_ROUND = 7, 2
+ROUNDS, EPOCHS_A_ROUND = 7, 4
 MOST_EPOCHS = 150
 
 Watch = Callable[[Callable[[], TopK]], bool]

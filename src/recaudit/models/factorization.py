@@ -209,7 +209,7 @@ class BPR(_Factorization):
 
     def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
         """Return the mean BPR loss."""
-        return losses.bpr(scores[:1].expand_as(scores[1:]), scores[1:]).mean()
+        return losses.mean_bpr(scores)
 
 
 class LMF(_Factorization):

@@ -133,10 +133,10 @@ class _TableDots(torch.autograd.Function):
         torch.mul(q[0], gradient[0][:, None], out=p_gradient)
         for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
             p_gradient.addcmul_(q_m, gradient_m[:, None])
-        for q_m, gradient_m in zip(q, gradient, strict=True):
-            torch.mul(p, gradient_m[:, None], out=q_m)
+        # What was just written is added while it is in cache.
         work.add(users_table, users, p_gradient)
-        work.add(items_table, flat, q.view(len(flat), -1))
+        for q_m, gradient_m, rows in zip(q, gradient, flat.view(n_items, -1), strict=True):
+            work.add(items_table, rows, torch.mul(p, gradient_m[:, None], out=q_m))
         return (None,) * 5
 
 

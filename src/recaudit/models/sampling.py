@@ -54,9 +54,10 @@ class Membership:
 
     def taken(self, users: Int64[Tensor, "N"], items: Int64[Tensor, "N"]) -> Bool[Tensor, "N"]:
         """Tell for each pair whether it is taken."""
-        keys = users * self.n_items + items
+        keys = torch.add(items, users, alpha=self.n_items)
         if self._table is not None:
-            return self._table[keys]
+            # Here and below index_select, which takes a third of the time of indexing.
+            return self._table.index_select(0, keys)
         places = torch.searchsorted(self._sorted, keys).clamp_max_(len(self._sorted) - 1)
         return self._sorted[places] == keys
 
@@ -71,8 +72,9 @@ class Membership:
         for _ in range(100):
             if len(open_) == 0:
                 break
-            items[open_] = torch.randint(self.n_items, open_.shape, generator=generator)
-            open_ = open_[self.taken(users[open_], items[open_])]
+            drawn = torch.randint(self.n_items, open_.shape, generator=generator)
+            items.index_copy_(0, open_, drawn)
+            open_ = open_[self.taken(users.index_select(0, open_), drawn)]
         for user in torch.unique(users[open_]):
             catalogue = torch.arange(self.n_items)
             free = catalogue[~self.taken(user.expand(self.n_items), catalogue)]
@@ -110,9 +112,9 @@ class ObservedItems:
         """Return the shuffled users and a row of their items above rows of sampled ones."""
         users, items = self._pairs
         order = shuffled_passes(len(users), self.examples, generator)
-        users = users[order]
+        users = users.index_select(0, order)
         drawn = [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
-        return users, torch.stack([items[order], *drawn])
+        return users, torch.stack([items.index_select(0, order), *drawn])
 
 
 def shuffled_passes(n: int, at_least: int, generator: torch.Generator) -> Int64[Tensor, "N"]:
