@@ -83,7 +83,7 @@ class _Rows:
             ends = tuple((own[end] - floor) / (ceiling - floor) for end in ("value", "low", "high"))
         self._add(attack, role, f"place@{self.k}", ends)
 
-    def counted(self, attack: str, metric: str, values: Sequence[float]) -> None:
+    def counted(self, attack: str, metric: str, values: Sequence[int | float]) -> None:
         """Add a mean over seeds with the least and the greatest."""
         self._add(attack, "all", metric, (float(np.mean(values)), float(min(values)), float(max(values))))
 

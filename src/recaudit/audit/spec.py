@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
 from recaudit.audit.saved import content_hash, read_split, saved_model_spec
@@ -25,6 +25,7 @@ FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
 """What stands beside the attacks in figures and stages: no attack may have these names."""
 
 TABLE_4 = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
+DEFAULT_VICTIM = {"model": "bpr"}
 CHOSE_THE_TARGET = ("target_share", "heldout", "heldout_by")
 """The part of a split that chose a victim's training data; a saved victim keeps its own."""
 
@@ -34,10 +35,11 @@ class AuditSpec(BaseModel):
 
     Args:
         data: the interactions; a name or a path stands for ``{"source": …}``.
-        victim: the recommender to audit: hyperparameters with their ``model``, whose name alone stands for
-            its defaults, or ``{"saved": DIRECTORY}`` for a victim that an earlier audit trained and saved,
-            which a directory alone stands for.
-        clone: the attacker's model, likewise, but never a saved one; the victim's where it is left out.
+        victim: the recommender to audit: hyperparameters with their ``model`` (BPR where none is named),
+            whose name alone stands for its defaults; or ``{"saved": DIRECTORY}`` for a victim that an earlier
+            audit trained and saved, which a directory alone stands for.
+        clone: the attacker's model, likewise, but never a saved one; the victim's where it is left out, and
+            where it names no ``model``, the victim's but for what it says.
         attacks: names of attacks, in the order of the tables; or one text, separated by commas.
         settings: by attack, what differs from the attack's own settings; a new name makes a new attack.
         k: length of the lists.
@@ -53,7 +55,7 @@ class AuditSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: DataSpec = DataSpec()
-    victim: dict[str, Any] = Field(default={"model": "bpr"}, validate_default=True)
+    victim: dict[str, Any] = Field(default=DEFAULT_VICTIM, validate_default=True)
     clone: dict[str, Any] | None = None
     attacks: tuple[str, ...] = Field(default=TABLE_4, min_length=1)
     settings: dict[str, dict[str, Any]] = {}
@@ -68,16 +70,23 @@ class AuditSpec(BaseModel):
     def _source_alone(cls, value: object) -> object:
         return {"source": str(value)} if isinstance(value, str | Path) else value
 
-    @field_validator("victim", "clone", mode="before")
+    @field_validator("victim", mode="before")
     @classmethod
-    def _model_alone(cls, value: object, info: ValidationInfo) -> object:
+    def _victim_alone(cls, value: object) -> object:
         if isinstance(value, str | Path):
             text = os.fspath(value)
             folder = text not in MODELS and (os.sep in text or "/" in text or Path(text).is_dir())
-            return {"saved" if folder and info.field_name == "victim" else "model": text}
+            return {"saved" if folder else "model": text}
         if isinstance(value, Mapping) and not isinstance(value.get("saved", ""), str):
             raise ValueError(f"saved: expected the name of a folder, found {value['saved']!r}")
-        return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        if isinstance(value, Mapping) and not {"model", "saved"} & set(value):
+            return {**DEFAULT_VICTIM, **value}
+        return _plain_model(value)
+
+    @field_validator("clone", mode="before")
+    @classmethod
+    def _clone_alone(cls, value: object) -> object:
+        return _plain_model(value)
 
     @field_validator("attacks", mode="before")
     @classmethod
@@ -130,11 +139,14 @@ class AuditSpec(BaseModel):
 
     def clone_spec(self) -> NetworkSpec:
         """Return the clone's hyperparameters; where none are given, a network victim's, or else BPR's."""
-        spec = self.victim_spec() if self.clone is None else model_spec(self.clone, where="clone")
+        given = self.clone or {}
+        if "model" not in given:
+            victim = self.victim_spec()
+            own = victim.model_dump(mode="json") if isinstance(victim, NetworkSpec) else DEFAULT_VICTIM
+            given = _merged(own, given)
+        spec = model_spec(given, where="clone")
         if isinstance(spec, NetworkSpec):
             return spec
-        if self.clone is None:
-            return validated(MODELS["bpr"], {"model": "bpr"}, where="clone")  # type: ignore[no-any-return]
         trained = [name for name, kind in MODELS.items() if issubclass(kind, NetworkSpec)]
         raise UsageError(
             f"clone: {spec.model!r} is not trained by gradients; use one of {', '.join(trained)}"
@@ -198,6 +210,13 @@ class AuditSpec(BaseModel):
         plain["settings"] = {name: one.model_dump(mode="json") for name, one in self.surrogates().items()}
         plain["split"] = self.split_spec().model_dump(mode="json")
         return plain
+
+
+def _plain_model(value: object) -> object:
+    """Return a model's spec or its name as the mapping that they mean."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return {"model": value} if isinstance(value, str) else value
 
 
 def _seeds_of_text(text: str) -> int | list[int]:

@@ -15,7 +15,10 @@ from recaudit.errors import UsageError
 __all__ = ["main"]
 
 app = App(
-    name="recaudit", help="Learn what a recommender leaks before somebody else does.", version=__version__
+    name="recaudit",
+    help="Learn what a recommender leaks before somebody else does.",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 app.command(audit)
 app.command(data_app)

@@ -1,0 +1,47 @@
+"""The Python API as a user writes it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import recaudit
+
+
+def test_six_lines(data, tmp_path) -> None:
+    from recaudit import BPR, AuditSpec, run_audit, write_report
+
+    spec = AuditSpec(
+        data=str(data),
+        victim=BPR(embedding_size=8, stopping={"epochs": 2, "evaluate_every": 1}),
+        attacks=("PTD", "PTAQ"),
+        settings={
+            "PTD": {"stopping": {"epochs": 2, "evaluate_every": 1}},
+            "PTAQ": {
+                "stopping": {"epochs": 2, "evaluate_every": 1},
+                "lists_stopping": {"epochs": 1, "evaluate_every": 1},
+            },
+        },
+        k=5,
+        split={"known": 0.5},
+        seeds=2,
+    )
+    result = run_audit(spec, out=tmp_path / "leaks")
+    assert 0 <= result.figure("PTAQ", "agreement@5") <= 1
+    write_report(result, tmp_path / "leaks")
+    files = {path.name for path in (tmp_path / "leaks").iterdir()}
+    assert files == {"figures.csv", "result.json", "report.html", "seeds", "victims"}
+
+
+def test_all_names_are_there() -> None:
+    for name in recaudit.__all__:
+        assert getattr(recaudit, name) is not None
+    assert set(recaudit.__all__) <= set(dir(recaudit))
+    with pytest.raises(AttributeError, match="module 'recaudit' has no attribute 'AuditSpek'"):
+        recaudit.AuditSpek  # noqa: B018
+
+
+def test_importing_recaudit_loads_none_of_the_large_libraries() -> None:
+    script = "import recaudit, sys; print({'torch', 'numpy', 'polars', 'pydantic'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"

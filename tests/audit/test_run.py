@@ -1,0 +1,277 @@
+"""Audits of small data: figures, ledgers, saved victims, and who may be a victim."""
+
+import csv
+import json
+import math
+import shutil
+from types import SimpleNamespace
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from recaudit.audit import AuditSpec, run_audit
+from recaudit.audit.run import check_device
+from recaudit.audit.spec import audit_spec
+from recaudit.data.sources import load
+from recaudit.errors import UsageError
+from recaudit.models import registry
+from recaudit.report import read_result, render_html
+from recaudit.report.tables import COLUMNS
+
+ROLES = ("all", "queried", "unqueried")
+
+
+def timeless(result) -> list[tuple]:
+    """Return all figures but the seconds, which no two runs share."""
+    return [tuple(row.items()) for row in result.content["figures"] if row["metric"] != "seconds"]
+
+
+def rows(result) -> dict[tuple[str, str, str], dict]:
+    found = {(row["attack"], row["metric"], row["users"]): row for row in result.content["figures"]}
+    assert len(found) == len(result.content["figures"]), "a figure is there twice"
+    return found
+
+
+def test_every_figure_is_there(found, values) -> None:
+    table = rows(found)
+    for attack in ("popularity", "retrained", "victim", *values["attacks"]):
+        for metric in ("agreement@5", "rbo@5", "recall@5", "ndcg@5"):
+            for role in ROLES:
+                row = table[attack, metric, role]
+                assert row["low"] <= row["value"] <= row["high"], (attack, metric, role)
+                assert (row["data"], row["victim"], row["seeds"]) == ("tiny", "bpr", 2)
+                assert row["clone"] == ("bpr" if attack in values["attacks"] else None)
+    for attack in values["attacks"]:
+        assert {(attack, metric, "all") for metric in ("lists", "users", "items", "seconds")} <= set(table)
+    assert table["victim", "agreement@5", "all"]["value"] == 1
+
+
+def test_means_are_over_users_then_seeds(found, out) -> None:
+    stored = [
+        json.loads((out / "seeds" / f"seed-{seed}.json").read_text("utf-8"))["result"]["values"]
+        for seed in (0, 1)
+    ]
+    for role in ROLES:
+        by_seed = [np.mean(one["PTAQ"]["agreement@5"][role]) for one in stored]
+        assert found.figure("PTAQ", "agreement@5", role) == pytest.approx(np.mean(by_seed))
+    # Users without held-out interactions have no recall.
+    by_seed = [np.nanmean(np.array(one["PTAQ"]["recall@5"]["all"])) for one in stored]
+    assert found.figure("PTAQ", "recall@5", "all") == pytest.approx(np.mean(by_seed))
+
+
+def test_place_lies_between_floor_and_ceiling(found, values) -> None:
+    table = rows(found)
+    placed = 0
+    for role in ROLES:
+        floor, ceiling = (table[name, "agreement@5", role]["value"] for name in ("popularity", "retrained"))
+        for attack in values["attacks"]:
+            place, own = table[attack, "place@5", role], table[attack, "agreement@5", role]
+            for end in ("value", "low", "high"):
+                if ceiling > floor:
+                    assert place[end] == pytest.approx((own[end] - floor) / (ceiling - floor))
+                    placed += 1
+                else:
+                    assert place[end] is None
+    assert placed
+
+
+def test_ledgers_are_told_as_they_are(found, values) -> None:
+    content, table = found.content, rows(found)
+    known = content["data"]["queried_users"] + content["data"]["validation_users"]
+    assert known + content["data"]["unqueried_users"] == content["data"]["known_users"] == 20
+    asked = {"QSD": content["data"]["queried_users"], "PTD": 0, "PTAQ": known}
+    assert [(one["attack"], one["seed"]) for one in content["ledgers"]] == [
+        (attack, seed) for seed in (0, 1) for attack in values["attacks"]
+    ]
+    for one in content["ledgers"]:
+        assert one["lists"] == one["users"] == asked[one["attack"]]
+        assert one["budget"] is None
+    for attack in values["attacks"]:
+        for column in ("lists", "users", "items"):
+            counts = [one[column] for one in content["ledgers"] if one["attack"] == attack]
+            row = table[attack, column, "all"]
+            assert (row["value"], row["low"], row["high"]) == (np.mean(counts), min(counts), max(counts))
+
+
+def test_a_budget_is_kept(values) -> None:
+    result = run_audit(AuditSpec(**{**values, "queries": 7, "seeds": 1}))
+    content = result.content
+    left = 7 - content["data"]["validation_users"]
+    assert content["data"]["queried_users"] == left
+    assert [one["lists"] for one in content["ledgers"]] == [left, 0, 7]
+    assert {one["budget"] for one in content["ledgers"]} == {7}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"queries": 2},
+            "queries=2 leaves no list to learn from beside those of the attacker's 2 validation",
+        ),
+        ({"k": 40}, "k: lists of 40 items need more than the 40 of 'tiny'"),
+        ({"split": {"known": 0.1}}, "4 known users .* are too few"),
+        ({"device": "cuda:99"}, "device: 'cuda:99' is not there; this machine has cpu"),
+        ({"data": "absent.csv"}, "absent.csv: no such file"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_told_before_any_training(values, change, says) -> None:
+    def nothing(stage: str, done: int, total: int) -> None:
+        raise AssertionError(f"{stage} began")
+
+    with pytest.raises(UsageError, match=says):
+        run_audit(AuditSpec(**values | change), progress=nothing)
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "meta", "cuda:99", "xla"])
+def test_a_device_that_is_not_there(device) -> None:
+    with pytest.raises(UsageError, match="is not there; this machine has cpu"):
+        check_device(device)
+
+
+def test_progress_tells_stages_and_epochs(values) -> None:
+    heard = []
+    run_audit(AuditSpec(**values), progress=lambda *step: heard.append(step))
+    stages = ["victim", "retrained", *values["attacks"]]
+    told = [step for step in heard if step[0].startswith("audit: ")]
+    names = [f"audit: seed {seed}, {stage}" for seed in (0, 1) for stage in stages]
+    assert told == [(name, number, 10) for number, name in enumerate(names)]
+    assert heard[1] == ("training bpr", 1, 6)
+
+
+def test_a_popular_list_is_its_own_floor_and_ceiling(values) -> None:
+    result = run_audit(AuditSpec(**values | {"victim": "popularity", "clone": values["victim"], "seeds": 1}))
+    assert result.figure("retrained", "agreement@5") == 1
+    assert result.figure("popularity", "agreement@5") == 1
+    assert result.figure("PTAQ", "place@5") is None
+
+
+def test_item_knn_is_cloned_by_bpr(values, tmp_path) -> None:
+    spec = AuditSpec(
+        **values | {"victim": "item-knn", "clone": values["victim"] | {"model": "bpr"}, "seeds": 1}
+    )
+    result = run_audit(spec, out=tmp_path)
+    row = rows(result)["PTAQ", "agreement@5", "unqueried"]
+    assert (row["victim"], row["clone"]) == ("item-knn", "bpr")
+    assert result.figure("retrained", "agreement@5") == 1
+    again = run_audit(spec.model_copy(update={"victim": {"saved": str(tmp_path / "victims" / "seed-0")}}))
+    assert timeless(again) == timeless(result)
+
+
+def test_a_figure_that_is_not_there(found) -> None:
+    with pytest.raises(
+        KeyError, match=r"no 'agreement@50' of 'PTD' on 'unqueried' users; there are agreement@5 \(all"
+    ):
+        found.figure("PTD", "agreement@50")
+    with pytest.raises(KeyError, match="there are PTAQ, PTD, QSD, popularity, retrained, victim"):
+        found.figure("PTX", "agreement@5")
+
+
+def test_the_report_is_read_back_as_it_was(found, tmp_path) -> None:
+    from recaudit import write_report
+
+    write_report(found, str(tmp_path))
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert render_html(read_result(tmp_path)) == page
+    with (tmp_path / "figures.csv").open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert tuple(header) == COLUMNS
+    assert len(lines) == len(found.content["figures"])
+    for line, row in zip(lines, found.content["figures"], strict=True):
+        assert line[:6] == [row[name] or "" for name in COLUMNS[:6]]
+        assert float(line[6] or "nan") == pytest.approx(
+            row["value"] if row["value"] is not None else math.nan, nan_ok=True
+        )
+
+
+def test_a_saved_victim_gives_the_figures_of_the_audit_that_saved_it(found, values, out) -> None:
+    fresh = run_audit(AuditSpec(**values | {"seeds": "1,"}), out=out)
+    assert fresh.reused == (1,)
+    saved = AuditSpec(**values | {"victim": out / "victims" / "seed-1", "seeds": "1,"})
+    assert timeless(run_audit(saved)) == timeless(fresh)
+
+
+def test_a_saved_victim_keeps_its_split_over_all_seeds(found, values, out, tmp_path) -> None:
+    spec = AuditSpec(**values | {"victim": out / "victims" / "seed-1", "seeds": [0, 1, 2]})
+    result = run_audit(spec, out=tmp_path)
+    trained, *again = [
+        json.loads(file.read_text("utf-8").replace("NaN", "null"))["result"]["values"]
+        for file in [
+            out / "seeds" / "seed-1.json",
+            *(tmp_path / "seeds" / f"seed-{n}.json" for n in (0, 1, 2)),
+        ]
+    ]
+    # The victim and its split stay; what the seeds change is the retrained victim and the attacks.
+    assert [one["victim"] for one in again] == [trained["victim"]] * 3
+    assert [one["popularity"] for one in again] == [trained["popularity"]] * 3
+    assert again[1] == trained
+    assert again[0]["retrained"] != trained["retrained"]
+    assert again[0]["PTAQ"] != trained["PTAQ"]
+    assert not (tmp_path / "victims").exists()
+    assert result.content["spec"]["split"]["known"] == 0.5
+
+
+def test_a_saved_victim_on_other_data_or_damaged(found, values, out, tmp_path, data) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text(data.read_text("utf-8").replace("\n7,", "\n700,"), "utf-8")
+    victim = shutil.copytree(out / "victims" / "seed-0", tmp_path / "victim")
+    with pytest.raises(
+        UsageError, match="was trained on other interactions than 'other' gives; name the same"
+    ):
+        run_audit(AuditSpec(**values | {"victim": victim, "data": str(other)}))
+    weights = victim / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(UsageError, match=r"model.safetensors: damaged"):
+        run_audit(AuditSpec(**values | {"victim": victim}))
+
+
+class Alphabet(BaseModel):
+    """Somebody's own recommender: the lower an item's number, the better, but for a shift by the user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Literal["alphabet"] = "alphabet"
+    shift: int = 1
+
+    def fit(self, data, run):
+        return self.restore({}, n_users=data.n_users, n_items=data.n_items)
+
+    def restore(self, tensors, *, n_users, n_items):
+        return Alphabetical(self.shift, n_users, n_items)
+
+
+class Alphabetical:
+    log = None
+
+    def __init__(self, shift, n_users, n_items):
+        self.shift, self.n_users, self.n_items = shift, n_users, n_items
+
+    def score(self, users):
+        start = torch.tensor(users)[:, None] * self.shift
+        return -((torch.arange(self.n_items) + start) % self.n_items).float()
+
+    def tensors(self):
+        return {}
+
+
+def test_somebody_s_own_recommender_is_a_victim(values, monkeypatch, tmp_path) -> None:
+    entry = SimpleNamespace(name="alphabet", load=lambda: Alphabet)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "recaudit.models" else [])
+    spec = AuditSpec(**values | {"victim": {"model": "alphabet", "shift": 3}, "seeds": 1})
+    result = run_audit(spec, out=tmp_path)
+    assert rows(result)["QSD", "agreement@5", "queried"]["victim"] == "alphabet"
+    assert result.figure("retrained", "agreement@5") == 1
+    assert result.content["spec"]["victim"] == {"model": "alphabet", "shift": 3}
+    with pytest.raises(UsageError, match=r"unknown model 'alphabe'; did you mean 'alphabet'\?"):
+        audit_spec({"victim": "alphabe"})
+
+
+def test_interactions_at_hand_are_not_loaded_again(values, found) -> None:
+    at_hand = load(values["data"])
+    result = run_audit(
+        AuditSpec(**values | {"data": "synthetic", "attacks": ["PTD"], "seeds": 1}), data=at_hand
+    )
+    assert result.content["data"]["fingerprint"] == found.content["data"]["fingerprint"]
