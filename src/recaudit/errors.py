@@ -7,7 +7,7 @@ __all__ = ["UsageError", "nearest"]
 
 
 class UsageError(ValueError):
-    """A wrong option, spec or input file: the message says what was found, what was expected and what to do."""
+    """A wrong option, spec or input file; the message says what was found, what was expected, what to do."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ __all__ = ["child_seed", "numpy_generator", "torch_generator"]
 def child_seed(seed: int, *path: str | int) -> int:
     """Return the 63-bit seed of the stream named ``path`` below ``seed``.
 
-    The seed is the first eight bytes of BLAKE2b over the unambiguous text of ``(seed, *path)``, without the sign.
+    The seed is the first eight bytes of BLAKE2b over the text of ``(seed, *path)``, without the sign.
     """
     text = repr((int(seed), *path)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1

@@ -32,7 +32,7 @@ def logistic(scores: Float32[Tensor, "M *B"]) -> Float32[Tensor, "*B"]:
 
 
 def mean_bpr(scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
-    """Return the mean of :func:`bpr` between the first row and each of the others, its gradient in closed form.
+    """Return the mean of :func:`bpr` between the first row and each other one, its gradient in closed form.
 
     Value and gradient are those of ``bpr(...).mean()`` to the bit; autograd's bookkeeping over six operations
     would take as long as the factors' gradient does.

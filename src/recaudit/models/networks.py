@@ -260,7 +260,7 @@ class NCFNetwork(Network):
 
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items, a few users at a time so that hidden units stay in cache."""
-        # Groups of one size: products of fewer rows may round differently, and scores must not depend on company.
+        # Groups of one size: products of fewer rows may round differently; no score may depend on company.
         padding = users[-1:].expand(-len(users) % self.USERS_AT_A_TIME)
         groups = torch.cat([users, padding]).view(-1, self.USERS_AT_A_TIME)
         return torch.cat([self._all_scores(group) for group in groups])[: len(users)]

@@ -17,7 +17,7 @@ CHUNK_SCORES = 1 << 22
 """Scores held at a time: 16 MiB of float32, which the allocator hands out again without fresh pages."""
 
 FEWEST_ROWS = 8
-"""Matrix products of fewer rows may round differently: a list must not depend on who is asked about with it."""
+"""Products of fewer rows may round differently; no list may depend on who is asked about with it."""
 
 
 def top_k(recommender: Recommender, users: Int64[np.ndarray, "U"], seen: Interactions, k: int) -> TopK:

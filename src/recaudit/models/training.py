@@ -113,8 +113,8 @@ def train(
 def _adam(network: Network, optimisation: Optimisation) -> Callable[[], None]:
     """Return what makes one step of Adam (Kingma and Ba 2015) on all parameters and clears their gradients.
 
-    This calls the kernel of ``torch.optim.Adam(fused=True)`` itself, with the same result to the bit: the class's
-    bookkeeping takes as long a step as a tenth of a batch of matrix factorisation.
+    This calls the kernel of ``torch.optim.Adam(fused=True)`` itself, with the same result to the bit: the
+    class's bookkeeping takes as long a step as a tenth of a batch of matrix factorisation.
     """
     parameters: list[Tensor] = list(network.parameters())
     means = [torch.zeros_like(parameter) for parameter in parameters]
