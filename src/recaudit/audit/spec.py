@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -64,6 +64,23 @@ class AuditSpec(BaseModel):
     queries: int | None = Field(default=None, ge=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     device: str = "cpu"
+
+    if TYPE_CHECKING:  # what the validators below make of shorter forms, told to type checkers
+
+        def __init__(
+            self,
+            *,
+            data: DataSpec | Mapping[str, Any] | str | Path = ...,
+            victim: RecommenderSpec | Mapping[str, Any] | str | Path = ...,
+            clone: NetworkSpec | Mapping[str, Any] | str | None = ...,
+            attacks: Sequence[str] = ...,
+            settings: Mapping[str, Mapping[str, Any]] = ...,
+            k: int = ...,
+            split: SplitSpec | Mapping[str, Any] = ...,
+            queries: int | None = ...,
+            seeds: int | str | Sequence[int] = ...,
+            device: str = ...,
+        ) -> None: ...
 
     @field_validator("data", mode="before")
     @classmethod
