@@ -209,7 +209,8 @@ class BPR(_Factorization):
 
     def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
         """Return the mean BPR loss."""
-        return losses.mean_bpr(scores)
+        preferred, others = torch.split_with_sizes(scores, [1, len(scores) - 1])
+        return losses.bpr(preferred.expand_as(others), others).mean()
 
 
 class LMF(_Factorization):
