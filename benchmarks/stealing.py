@@ -1,8 +1,9 @@
 """Model stealing beside the published values: ``python benchmarks/stealing.py run|table FOLDER``.
 
 ``run`` audits every pair of data and model (hours; a run that is stopped goes on where it was), as
-``recaudit audit --data DATA --victim MODEL --clone MODEL --seeds N --out FOLDER/DATA-MODEL`` would; ``table`` prints
-what stands in the folder as Markdown, beside Table 4 of Zhu et al. (2023). Pairs without a result are named.
+``recaudit audit --data DATA --victim MODEL --clone MODEL --seeds N --out FOLDER/DATA-MODEL`` would; ``table``
+prints what stands in the folder as Markdown, beside Table 4 of Zhu et al. (2023). Pairs without a result are
+named.
 """
 
 import subprocess

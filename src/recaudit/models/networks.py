@@ -95,7 +95,7 @@ class _Workspace:
             if id(table) not in self.gradients:
                 self.gradients[id(table)] = torch.empty_like(table)
             table.grad = self.gradients[id(table)].zero_()
-        table.grad.scatter_add_(0, rows[:, None].expand(-1, table.shape[1]), values)
+        table.grad.index_add_(0, rows, values)
 
 
 class _TableDots(torch.autograd.Function):
@@ -117,8 +117,9 @@ class _TableDots(torch.autograd.Function):
         torch.index_select(items_table, 0, flat, out=q)
         work.forwards += 1
         ctx.given = (users_table, items_table, users, flat, n_items, work, work.forwards)
-        return torch.stack(
-            [torch.bmm(p[:, None], q_m[:, :, None]).view(-1) for q_m in q.view(n_items, n_pairs, -1)]
+        # One small product a pair: (B, M, D) by (B, D, 1).
+        return (
+            torch.bmm(q.view(n_items, n_pairs, -1).transpose(0, 1), p[:, :, None]).squeeze(-1).T.contiguous()
         )
 
     @staticmethod
