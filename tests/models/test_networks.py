@@ -11,7 +11,7 @@ from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import stealing_loss
 from recaudit.models.factorization import BPR, LMF, plain_items
 from recaudit.models.ncf import NCF
-from recaudit.models.networks import DotProduct, ItemTable, _TableDots, _Workspace, factors
+from recaudit.models.networks import DotProduct, ItemTable, _table_dots, _Workspace, factors
 
 U, N, D = 6, 9, 4
 
@@ -83,14 +83,14 @@ def test_batches_of_any_shape_one_after_the_other_in_double_precision(shapes, se
     tables, work = double_tables(seed), _Workspace()
     batches = [batch(*shape, seed + n) for n, shape in enumerate(shapes)]
     for users, items in batches:
-        smooth(_TableDots.apply(*tables, users, items, work)).backward()
+        smooth(_table_dots(*tables, users, items, work)).backward()
     summed = plain_gradients(tables, batches, smooth)
     for table, expected in zip(tables, summed, strict=True):
         torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
     for one in batches:
         for table in tables:
             table.grad = None
-        smooth(_TableDots.apply(*tables, *one, work)).backward()
+        smooth(_table_dots(*tables, *one, work)).backward()
         for table, expected in zip(tables, plain_gradients(tables, [one], smooth), strict=True):
             torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
 
@@ -98,7 +98,7 @@ def test_batches_of_any_shape_one_after_the_other_in_double_precision(shapes, se
 def test_the_gradient_is_that_of_finite_differences():
     users, items = batch(3, 12)
     tables, step = double_tables(), 1e-6
-    smooth(_TableDots.apply(*tables, users, items, _Workspace())).backward()
+    smooth(_table_dots(*tables, users, items, _Workspace())).backward()
     for which, table in enumerate(tables):
         for row, column in ((0, 0), (3, 2), (5, 3)):
             moved = []

@@ -98,47 +98,40 @@ class _Workspace:
         table.grad.index_add_(0, rows, values)
 
 
-class _TableDots(torch.autograd.Function):
-    """Inner products of rows of two tables, with the gradient in closed form.
+def _table_dots(
+    users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, work: _Workspace
+) -> Tensor:
+    """Return inner products of rows of two tables, with the gradient in closed form.
 
-    With scores x_m = p·q_m, the gradient of a loss is ∂p = Σ_m (∂x_m) q_m and ∂q_m = (∂x_m) p. It is written
-    straight into the tables' ``grad`` through buffers that live as long as the network, which saves
-    autograd's dense temporaries; any loss of the scores works.
+    With scores x_m = p·q_m, the gradient of a loss is ∂p = Σ_m (∂x_m) q_m and ∂q_m = (∂x_m) p. A hook on the
+    scores writes it straight into the tables' ``grad``, through buffers that live as long as the network,
+    which saves autograd's dense temporaries; any loss of the scores works.
     """
-
-    @staticmethod
-    def forward(  # noqa: PLR0917 - torch hands them over by position
-        ctx: Any, users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, work: _Workspace
-    ) -> Tensor:
-        n_items, n_pairs = items.shape
-        p, q, _ = work.gathered(users_table, n_pairs, n_items)
-        flat = items.reshape(-1)
+    n_items, n_pairs = items.shape
+    flat = items.reshape(-1)
+    p, q_flat, spare = work.gathered(users_table, n_pairs, n_items)
+    q = q_flat.view(n_items, n_pairs, -1)
+    with torch.no_grad():
         torch.index_select(users_table, 0, users, out=p)
-        torch.index_select(items_table, 0, flat, out=q)
-        work.forwards += 1
-        ctx.given = (users_table, items_table, users, flat, n_items, work, work.forwards)
-        # One small product a pair: (B, M, D) by (B, D, 1).
-        return (
-            torch.bmm(q.view(n_items, n_pairs, -1).transpose(0, 1), p[:, :, None]).squeeze(-1).T.contiguous()
-        )
+        torch.index_select(items_table, 0, flat, out=q_flat)
+        scores = torch.stack([torch.mul(p, q_m, out=spare).sum(-1) for q_m in q])
+    work.forwards += 1
+    turn = work.forwards
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
-        (gradient,) = gradients
-        users_table, items_table, users, flat, n_items, work, forwards = ctx.given
-        if forwards != work.forwards:
+    def write(gradient: Tensor) -> None:
+        if turn != work.forwards:
             raise RuntimeError("a batch's loss must be differentiated once, before the next batch is scored")
         work.forwards += 1  # what the buffers hold is overwritten below
-        p, q, p_gradient = work.gathered(users_table, len(users), n_items)
-        q = q.view(n_items, len(users), -1)
-        torch.mul(q[0], gradient[0][:, None], out=p_gradient)
+        torch.mul(q[0], gradient[0][:, None], out=spare)
         for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
-            p_gradient.addcmul_(q_m, gradient_m[:, None])
+            spare.addcmul_(q_m, gradient_m[:, None])
         # What was just written is added while it is in cache.
-        work.add(users_table, users, p_gradient)
+        work.add(users_table, users, spare)
         for q_m, gradient_m, rows in zip(q, gradient, flat.view(n_items, -1), strict=True):
             work.add(items_table, rows, torch.mul(p, gradient_m[:, None], out=q_m))
-        return (None,) * 5
+
+    scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
+    return scores
 
 
 class ItemTable(ItemVectors):
@@ -160,8 +153,7 @@ class ItemTable(ItemVectors):
         """Return inner products of rows of both tables; their gradient is in closed form."""
         if not torch.is_grad_enabled():
             return (table[users] * self.table[items]).sum(-1)
-        scores: Tensor = _TableDots.apply(table, self.table, users, items, self._work)  # type: ignore[no-untyped-call]
-        return scores
+        return _table_dots(table, self.table, users, items, self._work)
 
     def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
         """Return one matrix product."""
