@@ -14,12 +14,16 @@ __all__ = ["figures"]
 
 Row = dict[str, Any]
 
+NARROWEST = 0.05
+"""The least distance from floor to ceiling that a place is told by: on less, it would be noise."""
+
 
 def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row]:
     """Return one row a figure, as ``figures.csv`` has them.
 
     ``place@k`` is where an attack's agreement lies between the floor's (0) and the ceiling's (1), of the
-    means; its ends are those of the agreement's interval, measured on the same scale. Seconds and what was
+    means; its ends are those of the agreement's interval, measured on the same scale. It is ``None`` where less
+    than :data:`NARROWEST` lies between the two. Seconds and what was
     asked are means over seeds, and their ends the least and the greatest.
     """
     table = _Rows(spec, name, seeds)
@@ -75,11 +79,11 @@ class _Rows:
             self.agreements[attack, role] = row
 
     def place(self, attack: str, role: str) -> None:
-        """Add where an agreement lies between floor and ceiling."""
+        """Add where an agreement lies between floor and ceiling; nowhere, where those are too close to tell."""
         floor, ceiling = (self.agreements[bound, role]["value"] for bound in (FLOOR, CEILING))
         own = self.agreements[attack, role]
         ends: tuple[float | None, ...] = (None, None, None)
-        if None not in (floor, ceiling, own["value"]) and ceiling > floor:
+        if None not in (floor, ceiling, own["value"]) and ceiling - floor >= NARROWEST:
             ends = tuple((own[end] - floor) / (ceiling - floor) for end in ("value", "low", "high"))
         self._add(attack, role, f"place@{self.k}", ends)
 
