@@ -22,9 +22,9 @@ def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row
     """Return one row a figure, as ``figures.csv`` has them.
 
     ``place@k`` is where an attack's agreement lies between the floor's (0) and the ceiling's (1), of the
-    means; its ends are those of the agreement's interval, measured on the same scale. It is ``None`` where less
-    than :data:`NARROWEST` lies between the two. Seconds and what was
-    asked are means over seeds, and their ends the least and the greatest.
+    means; its ends are those of the agreement's interval, measured on the same scale. It is ``None`` where
+    less than ``NARROWEST`` lies between the two. Seconds and what was asked are means over seeds, and their
+    ends the least and the greatest.
     """
     table = _Rows(spec, name, seeds)
     for attack in (FLOOR, CEILING, VICTIM, *spec.attacks):
@@ -79,7 +79,7 @@ class _Rows:
             self.agreements[attack, role] = row
 
     def place(self, attack: str, role: str) -> None:
-        """Add where an agreement lies between floor and ceiling; nowhere, where those are too close to tell."""
+        """Add where an agreement lies between floor and ceiling, ``None`` where they are too close."""
         floor, ceiling = (self.agreements[bound, role]["value"] for bound in (FLOOR, CEILING))
         own = self.agreements[attack, role]
         ends: tuple[float | None, ...] = (None, None, None)
