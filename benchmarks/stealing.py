@@ -1,4 +1,4 @@
-"""Model stealing beside the published values: ``python benchmarks/stealing.py [run|table] FOLDER | epochs``.
+"""Model stealing beside the published values: ``python benchmarks/stealing.py run|table FOLDER | epochs``.
 
 ``run`` audits every pair of data and model (hours; a run that is stopped goes on where it was), as
 ``recaudit audit --data DATA --victim MODEL --clone MODEL --seeds N --out FOLDER/DATA-MODEL`` would; ``table``
@@ -77,7 +77,7 @@ def table(folder: Path) -> None:
 
 
 def epochs() -> None:
-    """Print floor, PTD and ceiling on MovieLens-1M for BPR victims that stop after a given number of epochs."""
+    """Print floor, PTD and ceiling on MovieLens-1M for BPR victims trained for given numbers of epochs."""
     # Only this part needs them, and torch takes seconds to import.
     from recaudit.audit import AuditSpec, run_audit  # noqa: PLC0415
 
