@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Literal
 
@@ -14,8 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from recaudit.audit import AuditSpec, run_audit
 from recaudit.audit.run import check_device
+from recaudit.audit.seed import _affordable
 from recaudit.audit.spec import audit_spec
 from recaudit.data.sources import load
+from recaudit.data.split import split
 from recaudit.errors import UsageError
 from recaudit.models import registry
 from recaudit.report import read_result, render_html
@@ -277,3 +280,21 @@ def test_interactions_at_hand_are_not_loaded_again(values, found) -> None:
         AuditSpec(**values | {"data": "synthetic", "attacks": ["PTD"], "seeds": 1}), data=at_hand
     )
     assert result.content["data"]["fingerprint"] == found.content["data"]["fingerprint"]
+
+
+def test_a_budget_draws_queried_users_and_a_greater_one_keeps_them(values) -> None:
+    parts = split(load(values["data"]), audit_spec(values).split, 0)
+    drawn = []
+    for learned_from in range(1, len(parts.queried) + 1):
+        budget = len(parts.validation) + learned_from
+        spec = audit_spec(values | {"queries": budget, "attacks": ["PTQ"], "settings": {}})
+        drawn.append(set(_affordable(spec, parts).tolist()))
+        assert len(drawn[-1]) == learned_from
+    assert all(less <= more for less, more in pairwise(drawn))
+    assert any(chosen != set(parts.queried[: len(chosen)].tolist()) for chosen in drawn)
+
+
+def test_a_budget_does_not_bind_attacks_that_ask_for_nothing(values) -> None:
+    settings = {"PTD": values["settings"]["PTD"]}
+    changed = values | {"attacks": ["PTD"], "settings": settings, "queries": 1, "seeds": 1}
+    assert run_audit(audit_spec(changed)).figure("PTD", "lists", "all") == 0

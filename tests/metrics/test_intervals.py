@@ -87,3 +87,20 @@ def test_chunks_do_not_change_the_draws(monkeypatch):
     whole = bootstrap_interval(values, seed=0, resamples=200)
     monkeypatch.setattr("recaudit.metrics.intervals._CHUNK", 90)
     assert bootstrap_interval(values, seed=0, resamples=200) == whole
+
+
+def test_the_same_users_in_every_seed_do_not_count_as_more_users():
+    users = np.random.default_rng(0).random(30)
+    alone = bootstrap_interval([users], seed=1)
+    together = bootstrap_interval([users] * 10, seed=1, same_users=True)
+    apart = bootstrap_interval([users] * 10, seed=1)
+    assert together.value == pytest.approx(alone.value)
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert apart.high - apart.low < 0.5 * (alone.high - alone.low)
+
+
+def test_the_same_users_still_vary_over_seeds_and_leave_out_nan():
+    seeds = [np.full(20, value) for value in (0.1, 0.5, 0.9)]
+    seeds[0][3] = np.nan
+    found = bootstrap_interval(seeds, seed=1, same_users=True)
+    assert (found.low, found.value, found.high) == pytest.approx((0.1, 0.5, 0.9))

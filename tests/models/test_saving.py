@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from recaudit.data.synthetic import checkerboard
@@ -133,3 +134,14 @@ def test_a_model_saved_over_another_takes_its_place(saved):
     assert found == spec
     assert (loaded.score(np.arange(12)) == fitted.score(np.arange(12))).all()
     assert sorted(path.name for path in saved.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_weights_that_cannot_be_written_are_an_os_error(saved, monkeypatch):
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: File too large")
+
+    monkeypatch.setattr("recaudit.models.saving.save_file", full)
+    before = (saved / "model.safetensors").read_bytes()
+    with pytest.raises(OSError, match="File too large"):
+        save_model(SPECS["bpr"].fit(DATA, Run(seed=1)), SPECS["bpr"], DATA.fingerprint, saved)
+    assert (saved / "model.safetensors").read_bytes() == before

@@ -45,6 +45,7 @@ class _Rows:
     def __init__(self, spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> None:
         self.seeds = seeds
         self.k = spec.k
+        self.same_users = spec.saved_victim is not None
         self.rows: list[Row] = []
         self.common = {"data": name, "victim": spec.victim_spec().model}
         self.clone = spec.clone_spec().model
@@ -73,7 +74,7 @@ class _Rows:
             row = self._add(attack, role, metric, (None, None, None))
         else:
             # One stream for all rows: the same users are resampled for every attack.
-            interval = bootstrap_interval(values, seed=child_seed(0, "bootstrap"))
+            interval = bootstrap_interval(values, seed=child_seed(0, "bootstrap"), same_users=self.same_users)
             row = self._add(attack, role, metric, (interval.value, interval.low, interval.high))
         if metric == f"agreement@{self.k}":
             self.agreements[attack, role] = row

@@ -129,9 +129,13 @@ def check_device(device: str) -> None:
 
 
 def _key(spec: AuditSpec, data: Interactions) -> str:
-    """Return what a stored seed answers to: spec, data, device and version."""
-    text = "\n".join([spec.digest, data.fingerprint, spec.device, __version__])
+    """Return what a stored seed answers to: spec, data, device, and the versions of what computes it."""
+    text = "\n".join([spec.digest, data.fingerprint, spec.device, __version__, *_versions().values()])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "numpy", "scipy", "polars")}
 
 
 def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -> dict[str, Any]:
@@ -143,7 +147,7 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
         "spec_hash": spec.digest,
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "scipy", "polars")},
+            **_versions(),
         },
         "data": {
             "name": data.name,

@@ -20,6 +20,7 @@ from recaudit.models.base import Progress, Recommender, Run, TopK, TrainingLog
 from recaudit.models.baselines import Popularity
 from recaudit.models.ranking import top_k
 from recaudit.oracle.oracle import Oracle
+from recaudit.rng import numpy_generator
 
 __all__ = ["SeedResult", "audit_seed"]
 
@@ -160,8 +161,12 @@ def _begin(stage: str, spec: AuditSpec, seed: int, progress: Progress) -> None:
 
 
 def _affordable(spec: AuditSpec, split: Split) -> np.ndarray:
-    """Return the queried users that the budget allows beside the validation users' lists."""
-    if spec.queries is None:
+    """Return the queried users that the budget allows beside the validation users' lists.
+
+    They are drawn at random, and a greater budget keeps those of a smaller one: user numbers follow the
+    ids of the file, which may tell early users from late ones.
+    """
+    if spec.queries is None or not any(surrogate.lists for surrogate in spec.surrogates().values()):
         return split.queried
     left = spec.queries - len(split.validation)
     if left < 1:
@@ -169,7 +174,8 @@ def _affordable(spec: AuditSpec, split: Split) -> np.ndarray:
             f"queries={spec.queries} leaves no list to learn from beside those of the attacker's "
             f"{len(split.validation)} validation users; raise queries or lower split.validation"
         )
-    return split.queried[:left]
+    generator = numpy_generator(0, "budget", split.target.fingerprint)
+    return np.sort(generator.permutation(split.queried)[:left])
 
 
 def _lists_of_known(clone: Recommender, audited: _Audited) -> TopK:

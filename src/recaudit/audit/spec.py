@@ -47,8 +47,9 @@ class AuditSpec(BaseModel):
             the split that it was trained by.
         queries: lists that an attack may ask for in all; ``None`` lets it ask for those of all queried and
             validation users.
-        seeds: one complete audit a seed, from the split on; a number n stands for seeds 0..n-1, and a text
-            is either a number or seeds separated by commas (``"3,"`` is seed 3 alone).
+        seeds: one complete audit a seed, from the split on; with a saved victim, whose split is its own, from
+            the retrained ceiling on. A number n stands for seeds 0..n-1, and a text is either a number or
+            seeds separated by commas (``"3,"`` is seed 3 alone).
         device: a torch device.
     """
 

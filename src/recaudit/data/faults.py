@@ -172,7 +172,7 @@ def repeat_fault(layout: Layout, user_id: int | str, item_id: int | str, at: tup
     """Return the error that a pair stands at two places."""
     return UsageError(
         f"{layout.path}, {at[1]}, {layout.column('item')}: user {user_id!r} has item {item_id!r} again "
-        f"(first on {at[0]}); say repeats 'first' or 'last' to keep one of them"
+        f"(first on {at[0]}); to keep one of them, say repeats 'first' or 'last' (--set data.repeats=first)"
     )
 
 

@@ -28,7 +28,12 @@ class Interval:
 
 
 def bootstrap_interval(
-    values: Sequence[Float64[np.ndarray, "_"]], *, seed: int, resamples: int = 2000, level: float = 0.95
+    values: Sequence[Float64[np.ndarray, "_"]],
+    *,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
+    same_users: bool = False,
 ) -> Interval:
     """Return the mean over seeds of the mean over users, with its two-level percentile bootstrap interval.
 
@@ -42,6 +47,9 @@ def bootstrap_interval(
 
     Args:
         values: one array a seed, one value a user; the seeds' users need not be the same nor as many.
+        same_users: the seeds judge the same users, in the same order, as attacks on one saved victim do. Each
+            resample then draws users once, for all of its seeds: users drawn anew for each seed would count
+            the same few users as so many more.
         seed: names the random draws; the same values and seed give the same interval.
         resamples: how many resamples to draw.
         level: the interval's level, in (0, 1).
@@ -56,13 +64,32 @@ def bootstrap_interval(
         raise ValueError(f"no user has a value in any of {len(values)} seeds, so there is nothing to average")
 
     generator = np.random.default_rng(seed)
+    value = float(np.mean([array.mean() for array in kept]))
+    if same_users:
+        table = np.stack(values)
+        table = table[~np.isnan(table).all(axis=1)]
+        table = table[:, ~np.isnan(table).any(axis=0)]
+        n_seeds, n_users = table.shape
+        seeds = generator.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=resamples) / n_seeds
+        users = generator.multinomial(n_users, np.full(n_users, 1 / n_users), size=resamples) / n_users
+        resampled = ((seeds @ table) * users).sum(axis=1)
+    else:
+        resampled = _resampled_seeds(kept, resamples, generator)
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+def _resampled_seeds(
+    kept: Sequence[Float64[np.ndarray, "_"]], resamples: int, generator: np.random.Generator
+) -> Float64[np.ndarray, "resamples"]:
+    """Return the figure of each resample of seeds and, within each drawn seed, of its users."""
     drawn = generator.integers(len(kept), size=(resamples, len(kept)))
     means = np.empty(drawn.shape)
     for number, array in enumerate(kept):
         chosen = drawn == number
         means[chosen] = _resampled_means(array, int(chosen.sum()), generator)
-    low, high = np.quantile(means.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value=float(np.mean([array.mean() for array in kept])), low=float(low), high=float(high))
+    figures: np.ndarray = means.mean(axis=1)
+    return figures
 
 
 def _resampled_means(

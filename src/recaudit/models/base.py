@@ -40,10 +40,6 @@ class TopK:
     items: Int64[np.ndarray, "U k"]
     scores: Float32[np.ndarray, "U k"] | None = None
 
-    def of_rows(self, rows: Int64[np.ndarray, "V"]) -> "TopK":
-        """Return the lists of some rows, in that order."""
-        return TopK(items=self.items[rows], scores=None if self.scores is None else self.scores[rows])
-
 
 @runtime_checkable
 class Progress(Protocol):

@@ -70,7 +70,7 @@ def best_items(
     at (the next group or the next item scores as high as the k-th) are sorted in full.
     """
     n_items = scores.shape[1]
-    group = 1 << max(0, round(math.log2(max(1.0, n_items / (k + 1))) / 2))
+    group = 1 << max(0, round((math.log2(max(1.0, n_items / (k + 1))) - 1) / 2))
     if group == 1:
         values, items = _largest(scores, min(k + 1, n_items))
         unsure = torch.zeros_like(values[:, 0], dtype=torch.bool)
@@ -98,13 +98,12 @@ def _narrowed(scores: torch.Tensor, k: int, group: int) -> tuple[torch.Tensor, t
     n_rows, n_items = scores.shape
     n_groups = n_items // group
     grouped = group * n_groups
-    maxima = scores[:, :grouped].reshape(n_rows, group, n_groups).amax(dim=1)
-    heads, groups = _largest(maxima, k + 1)
-    candidates = groups[:, :k, None] + torch.arange(group, device=scores.device) * n_groups
-    found = torch.cat([scores.gather(1, candidates.view(n_rows, -1)), scores[:, grouped:]], dim=1)
-    values, places = _largest(found, k + 1)
+    table = scores[:, :grouped].reshape(n_rows, group, n_groups)
+    heads, groups = _largest(table.amax(dim=1), k + 1)
+    candidates = table.gather(2, groups[:, None, :k].expand(-1, group, -1)).view(n_rows, -1)
+    values, places = _largest(torch.cat([candidates, scores[:, grouped:]], dim=1), k + 1)
     in_group = places < k * group
-    chosen = groups.gather(1, torch.where(in_group, places // group, 0)) + places % group * n_groups
+    chosen = groups.gather(1, places % k) + places // k * n_groups
     items = torch.where(in_group, chosen, places - k * group + grouped)
     edge = values[:, k - 1]
     return values, items, (edge == values[:, k]) | (edge == heads[:, k])

@@ -1,5 +1,6 @@
 """Fitted recommenders on disk: weights as safetensors beside a JSON description."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -40,9 +41,16 @@ class SavedModel(BaseModel):
 
 
 def save_model(recommender: Recommender, spec: RecommenderSpec, fingerprint: str, directory: Path) -> None:
-    """Write ``model.safetensors`` and ``model.json`` to ``directory``; the description last."""
+    """Write ``model.safetensors`` and ``model.json`` to ``directory``; the description last.
+
+    Raises:
+        OSError: where they cannot be written.
+    """
     with whole_file(directory / WEIGHTS) as temporary:
-        save_file(recommender.tensors(), temporary)
+        try:
+            save_file(recommender.tensors(), temporary)
+        except SafetensorError as error:  # a full disk, say, which safetensors tells in its own way
+            raise OSError(errno.EIO, str(error), str(directory / WEIGHTS)) from None
     saved = SavedModel(
         recaudit=__version__,
         spec=json.loads(spec.model_dump_json()),

@@ -41,7 +41,7 @@ def terminal_table(result: Result) -> RenderableType:
         show_edge=False,
         pad_edge=False,
     )
-    table.add_column("attack", max_width=24, overflow="fold")
+    table.add_column("attack", min_width=9, max_width=24, overflow="fold")
     for top, bottom in _headings(arranged):
         # An interval, "(0.623–0.671)", is 13 wide and goes below its value where both do not fit.
         wide = bottom.endswith("queried")
