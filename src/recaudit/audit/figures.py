@@ -45,7 +45,7 @@ class _Rows:
     def __init__(self, spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> None:
         self.seeds = seeds
         self.k = spec.k
-        self.same_users = spec.saved_victim is not None
+        self.same_users = spec.saved_victim is not None and len(seeds) > 1
         self.rows: list[Row] = []
         self.common = {"data": name, "victim": spec.victim_spec().model}
         self.clone = spec.clone_spec().model
