@@ -70,7 +70,7 @@ def factors(n: int, size: int, generator: torch.Generator) -> nn.Parameter:
 class _Workspace:
     """Buffers of the closed-form gradient, kept between batches: fresh ones would fault in each page anew."""
 
-    rows: dict[tuple[int, ...], tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
+    rows: dict[tuple[int, int], tuple[Tensor, ...]] = field(default_factory=dict)
     gradients: dict[int, Tensor] = field(default_factory=dict)
     forwards: int = 0
 
@@ -78,15 +78,11 @@ class _Workspace:
         """Return empty buffers: those of a copied network are its own, found by its own tables."""
         return _Workspace()
 
-    def gathered(self, table: Tensor, n_pairs: int, n_items: int) -> tuple[Tensor, Tensor, Tensor]:
-        key = (n_pairs, n_items)
+    def gathered(self, table: Tensor, n_items: int, n_pairs: int) -> tuple[Tensor, ...]:
+        """Return (B, D) buffers: one for users, one to spare, and one for each of the M items."""
+        key = (n_items, n_pairs)
         if key not in self.rows:
-            size = table.shape[1]
-            self.rows[key] = (
-                table.new_empty(n_pairs, size),
-                table.new_empty(n_items * n_pairs, size),
-                table.new_empty(n_pairs, size),
-            )
+            self.rows[key] = tuple(table.new_empty(n_pairs, table.shape[1]) for _ in range(2 + n_items))
         return self.rows[key]
 
     def add(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
@@ -107,14 +103,14 @@ def _table_dots(
     scores writes it straight into the tables' ``grad``, through buffers that live as long as the network,
     which saves autograd's dense temporaries; any loss of the scores works.
     """
-    n_items, n_pairs = items.shape
-    flat = items.reshape(-1)
-    p, q_flat, spare = work.gathered(users_table, n_pairs, n_items)
-    q = q_flat.view(n_items, n_pairs, -1)
+    p, spare, *q = work.gathered(users_table, *items.shape)
+    scores = users_table.new_empty(items.shape)
     with torch.no_grad():
         torch.index_select(users_table, 0, users, out=p)
-        torch.index_select(items_table, 0, flat, out=q_flat)
-        scores = torch.stack([torch.mul(p, q_m, out=spare).sum(-1) for q_m in q])
+        # Here and below, what was just written is used while it is in cache.
+        for q_m, rows, scores_m in zip(q, items, scores, strict=True):
+            torch.index_select(items_table, 0, rows, out=q_m)
+            torch.sum(torch.mul(p, q_m, out=spare), dim=-1, out=scores_m)
     work.forwards += 1
     turn = work.forwards
 
@@ -125,9 +121,8 @@ def _table_dots(
         torch.mul(q[0], gradient[0][:, None], out=spare)
         for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
             spare.addcmul_(q_m, gradient_m[:, None])
-        # What was just written is added while it is in cache.
         work.add(users_table, users, spare)
-        for q_m, gradient_m, rows in zip(q, gradient, flat.view(n_items, -1), strict=True):
+        for q_m, gradient_m, rows in zip(q, gradient, items, strict=True):
             work.add(items_table, rows, torch.mul(p, gradient_m[:, None], out=q_m))
 
     scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
