@@ -13,8 +13,8 @@ from recaudit.models.base import Recommender, TopK
 
 __all__ = ["best_items", "top_k"]
 
-CHUNK_SCORES = 1 << 22
-"""Scores held at a time: 16 MiB of float32, which the allocator hands out again without fresh pages."""
+CHUNK_SCORES = 1 << 21
+"""Scores held at a time: 8 MiB of float32, small enough for caches and for the allocator to use again."""
 
 FEWEST_ROWS = 8
 """Products of fewer rows may round differently; no list may depend on who is asked about with it."""
