@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_read(recaudit, tmp_path) -> None:
         (["--known", "1.5"], "split.known: .*found 1.5"),
         (["--known", "nan"], "split.known: .*found nan"),
         (["--known", "0.05"], "known users .* are too few|is nobody"),
-        (["--queries", "1"], "queries=1 leaves no list to learn from"),
+        (["--queries", "1", "--attacks", "PTQ"], "queries=1 leaves no list to learn from"),
         (["--seeds", "0"], "seeds: there must be at least one seed, not 0"),
         (["--seeds", "-2"], "seeds: there must be at least one seed, not -2"),
         (["--seeds", "1,1"], "seeds: 1 is named twice"),
