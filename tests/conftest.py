@@ -26,13 +26,13 @@ def real_data() -> Callable[[str], Interactions]:
     """Load a named data set as its file has it, or skip the test and say loudly what is missing."""
 
     def load(name: str) -> Interactions:
-        from recaudit.data.sources import find_source, load_source
+        from recaudit.data.sources import DataSpec, find_source, load
 
         root = os.environ.get("RECAUDIT_DATA")
         if root and not Path(root).is_dir():
             pytest.skip(f"NOT TESTED ON REAL DATA: RECAUDIT_DATA is {root}, which is no directory")
         if find_source(name)[1] is None:
             pytest.skip(f"NOT TESTED ON REAL DATA: no {name}; point RECAUDIT_DATA at a folder with {name}/")
-        return load_source(name)
+        return load(DataSpec(source=name, user_core=0, item_core=0))
 
     return load

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from recaudit.data import sources
 from recaudit.data.fetching import download, fetch
-from recaudit.data.sources import SOURCES, Archive, DataSpec, find_source, load, load_source
+from recaudit.data.sources import SOURCES, Archive, DataSpec, find_source, load
 from recaudit.data.summary import summarise
 from recaudit.errors import UsageError
 
@@ -45,7 +45,7 @@ def test_recaudit_data_comes_before_the_cache(tmp_path):
     assert find_source("ml-latest-small")[1] == cached
     named = put(tmp_path, "ml-latest-small", "ratings.csv", RATINGS)
     assert find_source("ml-latest-small")[1] == named
-    data = load_source("ml-latest-small")
+    data = load("ml-latest-small")
     assert (data.name, data.n_users, data.n_items, len(data.items)) == ("ml-latest-small", 6, 6, 36)
 
 
@@ -82,7 +82,7 @@ def test_an_absent_source_says_where_it_was_looked_for_and_what_to_do(tmp_path, 
 
 def test_unknown_names_suggest(tmp_path):
     with pytest.raises(UsageError, match=r"'ml1m' is neither a data set nor a file; did you mean 'ml-1m'\?"):
-        load_source("ml1m")
+        load("ml1m")
     with pytest.raises(
         UsageError, match=r"'syntetic' is neither a data set nor a file; did you mean 'synthetic'"
     ):

@@ -23,7 +23,6 @@ __all__ = [
     "Source",
     "find_source",
     "load",
-    "load_source",
     "places",
 ]
 
@@ -246,15 +245,6 @@ def find_source(name: str) -> tuple[Source, Path | None]:
     source = SOURCES[name]
     candidates = (folder / file for folder in places(source) for file in source.files)
     return source, next((path for path in candidates if path.is_file()), None)
-
-
-def load_source(name: str) -> Interactions:
-    """Load a named data set as its file has it, without any filter.
-
-    Raises:
-        UsageError: where there is no such data set, its file is not here, or the file cannot be read.
-    """
-    return _read(DataSpec(source=name))
 
 
 def load(spec: DataSpec | str) -> Interactions:
