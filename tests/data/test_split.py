@@ -46,6 +46,7 @@ specs = st.builds(
     heldout=st.floats(0.1, 0.9),
     heldout_by=st.sampled_from(["random", "time"]),
     auxiliary_share=st.floats(0.3, 1.0),
+    common_items=st.floats(0.1, 1.0),
 )
 
 
@@ -86,9 +87,17 @@ class TestLaws:
         assert 0 <= parts.known.min() <= parts.known.max() < parts.target.n_users
 
     @given(data_sets, specs, st.integers(0, 5))
+    def test_common_items_are_their_share_of_the_catalogue(self, data, spec, seed):
+        parts = some_split(data, spec, seed)
+        assert parts.common.shape == (data.n_items,)
+        assert parts.common.sum() == round(spec.common_items * data.n_items)
+        assert not parts.common.flags.writeable
+
+    @given(data_sets, specs, st.integers(0, 5))
     def test_the_same_seed_gives_the_same_split(self, data, spec, seed):
         first, second = some_split(data, spec, seed), some_split(data, spec, seed)
-        for name in ("heldout_offsets", "heldout_items", "known", "queried", "validation", "unqueried"):
+        arrays = ("heldout_offsets", "heldout_items", "known", "queried", "validation", "unqueried", "common")
+        for name in arrays:
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
         assert first.target.fingerprint == second.target.fingerprint
         assert first.auxiliary.fingerprint == second.auxiliary.fingerprint
@@ -122,9 +131,22 @@ class TestNamedStreams:
         assert (few.auxiliary.n_users, many.auxiliary.n_users) == (20, 60)
         assert pairs(few.auxiliary) < pairs(many.auxiliary)
 
-    def test_another_seed_draws_other_users(self):
-        first, second = (split(self.data, SplitSpec(), seed) for seed in (0, 1))
+    def test_common_items_of_a_smaller_share_stay_in_a_greater_one_and_nothing_else_changes(self):
+        few, many, every = (split(self.data, SplitSpec(common_items=share), 3) for share in (0.1, 0.5, 1))
+        assert [parts.common.sum() for parts in (few, many, every)] == [4, 20, 40]
+        assert not (few.common & ~many.common).any()
+        assert few.target.fingerprint == every.target.fingerprint
+        assert few.auxiliary.fingerprint == every.auxiliary.fingerprint
+        for name in ("heldout_items", "known", "queried", "validation", "unqueried"):
+            np.testing.assert_array_equal(getattr(few, name), getattr(every, name))
+
+    def test_another_seed_draws_other_users_and_items(self):
+        first, second = (split(self.data, SplitSpec(common_items=0.5), seed) for seed in (0, 1))
         assert set(first.target.user_ids) != set(second.target.user_ids)
+        assert (first.common != second.common).any()
+
+    def test_all_items_are_common_unless_fewer_are_asked_for(self):
+        assert split(self.data, SplitSpec(), 0).common.all()
 
 
 class TestHeldOut:
@@ -181,6 +203,11 @@ class TestTooFewUsers:
             split(interactions([10] * n_users), SplitSpec(**shares), 0)
 
 
+def test_too_small_a_share_of_common_items():
+    with pytest.raises(UsageError, match=r"common_items=0.01 of 40 items is none; raise common_items"):
+        split(interactions([10] * 200), SplitSpec(common_items=0.01), 0)
+
+
 class TestSplitSpec:
     @pytest.mark.parametrize(
         ("wrong", "message"),
@@ -189,6 +216,8 @@ class TestSplitSpec:
             ({"known": 0}, "known\n.*greater than 0"),
             ({"known": 1.5}, "known\n.*less than or equal to 1"),
             ({"auxiliary_share": 0}, "auxiliary_share\n.*greater than 0"),
+            ({"common_items": 0}, "common_items\n.*greater than 0"),
+            ({"common_items": 1.1}, "common_items\n.*less than or equal to 1"),
             ({"heldout": float("nan")}, "heldout\n.*finite"),
             ({"heldout_by": "user"}, "heldout_by\n.*'random' or 'time'"),
             ({"queried": 0.9}, r"queried \+ validation is 0.9 \+ 0.1; it must be below 1"),

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from recaudit.data.interactions import Interactions
+from recaudit.models.base import TopK
+from recaudit.oracle.defences import PopularItems
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
 
 # Users 0 to 3 over six items; user 3 has all items but two.
@@ -96,7 +98,56 @@ def test_unknown_users_are_refused_and_nothing_is_counted(asked):
     assert oracle.ledger == Ledger(lists=0, users=0, items=0)
 
 
-def test_changing_an_answer_changes_no_later_one():
-    oracle = Oracle(Falling(), SEEN, k=2)
+class FirstIsFive:
+    """A defence that puts item 5 first and notes what it was given."""
+
+    def __init__(self):
+        self.given = []
+
+    def apply(self, users, lists):
+        self.given.append((users.tolist(), lists.items.tolist()))
+        items = lists.items.copy()
+        items[:, 0] = 5
+        return TopK(items=items, scores=lists.scores)
+
+
+def test_what_is_served_is_defended_and_what_was_served_is_counted():
+    defence = FirstIsFive()
+    oracle = Oracle(Falling(), SEEN, k=2, defence=defence)
+    lists = oracle.query(users(2, 1))
+    assert lists.items.tolist() == [[5, 3], [5, 2]]
+    assert lists.scores is None
+    assert defence.given == [([2, 1], [[2, 3], [1, 2]])]
+    assert oracle.ledger == Ledger(lists=2, users=2, items=3)  # 5, 3 and 2, not the victim's own 1
+
+
+def test_a_query_beyond_the_budget_reaches_no_defence():
+    defence = FirstIsFive()
+    with pytest.raises(BudgetExceeded):
+        Oracle(Falling(), SEEN, k=2, budget=1, defence=defence).query(users(0, 1))
+    assert defence.given == []
+
+
+def test_no_attribute_leads_to_the_victim_or_its_defence():
+    victim, defence = Falling(), FirstIsFive()
+    held = vars(Oracle(victim, SEEN, k=2, defence=defence)).values()
+    assert not any(value is victim or value is defence or value is SEEN for value in held)
+
+
+def test_popular_items_in_served_lists():
+    # The most popular of SEEN are 0 and 1; user 1 has 0, user 0 neither, and both stand in user 0's list.
+    oracle = Oracle(Falling(), SEEN, k=2, defence=PopularItems(mixed=2, top=2).protect(SEEN, 7))
+    assert oracle.query(users(0)).items.tolist() == [[0, 1]]
+    assert oracle.query(users(1)).items.tolist() == [[1, 2]]
+    # Among the three most popular is 2: the most that fits user 0 is one item.
+    oracle = Oracle(Falling(), SEEN, k=2, defence=PopularItems(mixed=2, top=3).protect(SEEN, 7))
+    [first] = oracle.query(users(0)).items.tolist()
+    assert first in ([2, 1], [0, 2])
+    assert oracle.query(users(0, 0)).items.tolist() == [first, first]
+
+
+@pytest.mark.parametrize("defence", [None, PopularItems(mixed=0).protect(SEEN, 0)])
+def test_changing_an_answer_changes_no_later_one(defence):
+    oracle = Oracle(Falling(), SEEN, k=2, defence=defence)
     oracle.query(users(0)).items[:] = 5
     assert oracle.query(users(0)).items.tolist() == [[0, 1]]

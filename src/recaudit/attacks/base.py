@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from recaudit.data.interactions import Interactions
 from recaudit.models.base import Recommender, Run
@@ -23,6 +23,9 @@ class Knowledge:
         queried: positions in ``known`` of the users whose lists the attack may learn from.
         validation: positions in ``known`` of the users whose lists the attack may judge itself by.
         auxiliary: histories of other users over the same items.
+        common: the items whose auxiliary vectors the attacker can match to the target's (section 5.3.3): no
+            other item's auxiliary vector may be used, though a model may learn from all of ``auxiliary``.
+            ``None`` means all items.
     """
 
     known: Interactions
@@ -30,6 +33,7 @@ class Knowledge:
     queried: Int64[np.ndarray, "Q"]
     validation: Int64[np.ndarray, "V"]
     auxiliary: Interactions
+    common: Bool[np.ndarray, "I"] | None = None
 
     @property
     def n_items(self) -> int:

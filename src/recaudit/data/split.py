@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Bool, Int32, Int64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recaudit.data.interactions import Interactions
@@ -26,6 +26,8 @@ class SplitSpec(BaseModel):
         heldout: share of the target's interactions held out to judge recommendation quality.
         heldout_by: "random": drawn from all of the target's interactions; "time": each user's last ones.
         auxiliary_share: share of the auxiliary users whose interactions the attacker has.
+        common_items: share of the catalogue's items whose auxiliary vectors the attacker can match to the
+            target's (the overlap ratio of Zhu et al. 2023, section 5.3.3). It takes no interaction away.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -37,6 +39,7 @@ class SplitSpec(BaseModel):
     heldout: float = Field(default=0.1, gt=0, lt=1)
     heldout_by: Literal["random", "time"] = "random"
     auxiliary_share: float = Field(default=1.0, gt=0, le=1)
+    common_items: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _some_users_stay_unqueried(self) -> "SplitSpec":
@@ -62,6 +65,7 @@ class Split:
         validation: positions in ``known`` of the attacker's own validation users, ascending.
         unqueried: positions in ``known`` of the test users whose lists nobody asks for, ascending.
             These three are disjoint and cover ``known``.
+        common: the items whose auxiliary vectors the attacker can match to the target's.
     """
 
     target: Interactions
@@ -72,11 +76,12 @@ class Split:
     queried: Int64[np.ndarray, "Q"]
     validation: Int64[np.ndarray, "V"]
     unqueried: Int64[np.ndarray, "W"]
+    common: Bool[np.ndarray, "I"]
 
     def __post_init__(self) -> None:
         for part in (self.heldout_offsets, self.heldout_items, self.known):
             part.flags.writeable = False
-        for part in (self.queried, self.validation, self.unqueried):
+        for part in (self.queried, self.validation, self.unqueried, self.common):
             part.flags.writeable = False
 
 
@@ -85,11 +90,12 @@ def split(interactions: Interactions, spec: SplitSpec, seed: int) -> Split:
 
     Every choice has its own stream, so that changing one share leaves the others' choices as they were: with
     another ``known`` the halves and the held-out interactions stay, and a greater ``known``,
-    ``auxiliary_share`` or ``target_share`` keeps the users that a smaller one chose.
+    ``auxiliary_share`` or ``target_share`` keeps the users that a smaller one chose, as a greater
+    ``common_items`` keeps the items.
 
     Raises:
-        UsageError: where a side would be left without users, where nothing could be held out, or where
-            ``heldout_by`` is "time" and the data have no times.
+        UsageError: where a side would be left without users, where nothing could be held out, where no item
+            would be common, or where ``heldout_by`` is "time" and the data have no times.
     """
     n_users = interactions.n_users
     shuffled = numpy_generator(seed, "split", "halves").permutation(n_users)
@@ -121,6 +127,7 @@ def split(interactions: Interactions, spec: SplitSpec, seed: int) -> Split:
         queried=queried,
         validation=validation,
         unqueried=unqueried,
+        common=_common(interactions.n_items, spec.common_items, seed),
     )
 
 
@@ -148,6 +155,16 @@ def _roles(spec: SplitSpec, n_known: int, n_users: int, seed: int) -> list[np.nd
     shuffled = numpy_generator(seed, "split", "roles").permutation(n_known)
     validation, queried, unqueried = np.split(shuffled, [n_validation, n_validation + n_queried])
     return [np.sort(part) for part in (queried, validation, unqueried)]
+
+
+def _common(n_items: int, share: float, seed: int) -> np.ndarray:
+    """Mark (I,) the common items."""
+    count = round(share * n_items)
+    if count == 0:
+        raise UsageError(f"common_items={share:g} of {n_items} items is none; raise common_items")
+    common = np.zeros(n_items, dtype=np.bool_)
+    common[numpy_generator(seed, "split", "common items").permutation(n_items)[:count]] = True
+    return common
 
 
 def _held_out(target: Interactions, spec: SplitSpec, seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from recaudit.data.interactions import Interactions
 from recaudit.models.base import Recommender, TopK
 from recaudit.models.ranking import top_k
+from recaudit.oracle.defences import Defence
 
 __all__ = ["BudgetExceeded", "Ledger", "Oracle"]
 
@@ -19,7 +20,7 @@ class BudgetExceeded(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """What an oracle has given away.
+    """What an oracle has given away: lists as they were served, after the defence.
 
     Args:
         lists: lists served, repeated ones counted again.
@@ -35,18 +36,31 @@ class Ledger:
 class Oracle:
     """A victim as an outsider meets it: who asks for users' lists gets items in order, and nothing else.
 
-    The victim stays in a closure: no attribute leads to it. Scores never leave.
+    Victim and defence stay in a closure: no attribute leads to them. Scores never leave.
 
     Args:
         victim: the recommender to ask.
         seen: the victim's training histories, excluded from its lists.
         k: length of the lists.
         budget: lists that may be served in all; ``None`` for no limit.
+        defence: changes the lists before they are served; ``None`` for the victim's own.
     """
 
-    def __init__(self, victim: Recommender, seen: Interactions, *, k: int, budget: int | None = None) -> None:
+    def __init__(
+        self,
+        victim: Recommender,
+        seen: Interactions,
+        *,
+        k: int,
+        budget: int | None = None,
+        defence: Defence | None = None,
+    ) -> None:
+        def serve(users: Int64[np.ndarray, "Q"]) -> TopK:
+            lists = top_k(victim, users, seen, k)
+            return lists if defence is None else defence.apply(users, lists)
+
         self._budget = budget
-        self._serve: Callable[[Int64[np.ndarray, "Q"]], TopK] = lambda users: top_k(victim, users, seen, k)
+        self._serve: Callable[[Int64[np.ndarray, "Q"]], TopK] = serve
         self._n_users = victim.n_users
         self._lists = 0
         self._users: set[int] = set()
