@@ -14,6 +14,7 @@ PACKAGE = Path(recaudit.__file__).parent
 BASE = ("errors", "files", "metrics", "rng")  # these import nothing else of ours; everybody may import them
 LAYERS = (  # from left to right
     "validation",
+    "store",
     "data",
     "models",
     "oracle",

@@ -1,11 +1,10 @@
-"""The audit: every seed, finished ones kept, and the result."""
+"""The audit: every seed, finished stages kept, and the result."""
 
-import hashlib
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,19 @@ import torch
 
 from recaudit import __version__
 from recaudit.audit.figures import figures
-from recaudit.audit.seed import SeedResult, audit_seed
-from recaudit.audit.spec import AuditSpec
-from recaudit.audit.store import check_out, make_out, read_seed, seed_path, victim_path, write_seed
+from recaudit.audit.seed import SeedAudit, SeedResult
+from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
-from recaudit.models.base import Progress, no_progress
+from recaudit.models.base import Memo, Progress, Run, no_progress
+from recaudit.store import Store, versions
 
 __all__ = ["AuditResult", "check_device", "run_audit"]
+
+STORE = "store"
+"""The folder in an audit's output that keeps its finished stages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class AuditResult:
 
     Args:
         content: spec and its hash, versions, description of the data, ledgers, stages and figures.
-        reused: seeds whose stored result was taken instead of being computed.
+        reused: seeds for which nothing was computed, as all their stages were stored.
     """
 
     content: dict[str, Any]
@@ -58,6 +60,7 @@ def run_audit(
     *,
     data: Interactions | None = None,
     out: str | Path | None = None,
+    store: Store | None = None,
     progress: Progress = no_progress,
 ) -> AuditResult:
     """Audit one setting over all its seeds.
@@ -68,8 +71,9 @@ def run_audit(
     Args:
         spec: what to measure.
         data: the interactions, where they are at hand already; ``spec.data`` is loaded otherwise.
-        out: directory that keeps finished seeds and victims, so that a killed audit goes on where it was;
-            seeds found there under the same spec, data, device and version are not computed again.
+        out: directory for the victims, and for a store of the finished stages where ``store`` is not given.
+        store: keeps finished stages, so that a killed audit goes on where it was, and another audit takes
+            what both need. Without it and ``out``, nothing is kept.
         progress: told the stages of the audit, whose names begin with ``"audit: "``, and the epochs of
             trainings.
 
@@ -80,13 +84,13 @@ def run_audit(
     check_device(spec.device)
     out = None if out is None else Path(out)
     if out is not None:
-        check_out(out, spec)
+        _check_out(out, spec)
     data = load(spec.data) if data is None else data
     if spec.k >= data.n_items:
         raise UsageError(f"k: lists of {spec.k} items need more than the {data.n_items} of {data.name!r}")
-    if out is not None:
-        make_out(out)
-    found = [_seed(spec, data, seed, out, progress) for seed in spec.seeds]
+    if out is not None and store is None:
+        store = Store(out / STORE)
+    found = [_seed(spec, data, seed, (out, store), progress) for seed in spec.seeds]
     return AuditResult(
         content=_content(spec, data, [result for result, _ in found]),
         reused=tuple(result.seed for result, stored in found if stored),
@@ -94,23 +98,44 @@ def run_audit(
 
 
 def _seed(
-    spec: AuditSpec, data: Interactions, seed: int, out: Path | None, progress: Progress
+    spec: AuditSpec, data: Interactions, seed: int, keep: tuple[Path | None, Store | None], progress: Progress
 ) -> tuple[SeedResult, bool]:
-    """Return one seed's result, and whether it was stored already."""
-    if out is None:
-        return audit_seed(spec, data, seed, progress)[0], False
-    key, path = _key(spec, data), seed_path(out, seed)
-    stored = read_seed(key, spec, path)
-    if stored is not None:
-        return stored, True
-    result, victim = audit_seed(spec, data, seed, progress)
+    """Return one seed's result, and whether all of it was stored already."""
+    out, store = keep
+    memo = Memo(store=store)
+    audit = SeedAudit(spec, data, Run(seed=seed, device=spec.device, progress=progress, memo=memo))
+
+    def tell(row: str) -> None:
+        rows = (VICTIM, FLOOR, CEILING, *spec.attacks)
+        done = spec.seeds.index(seed) * len(rows) + rows.index(row)
+        progress(f"audit: seed {seed}, {row}", done, len(spec.seeds) * len(rows))
+
+    result = audit.result(tell)
+    if out is not None and spec.saved_victim is None:
+        try:
+            save_victim(audit.victim(), spec, seed, out / "victims" / f"seed-{seed}")
+        except OSError as error:
+            raise UsageError(f"out: {out} cannot hold the result: {error.strerror}") from None
+    return result, memo.computed == 0
+
+
+def _check_out(out: Path, spec: AuditSpec) -> None:
+    """Refuse a directory that holds another audit's result.
+
+    Raises:
+        UsageError: which says what is there and what to do.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"out: {out} is a file; name a folder")
+    stored, digest = out / "result.json", spec.digest
     try:
-        if spec.saved_victim is None:
-            save_victim(victim, spec, seed, victim_path(out, seed))
-        write_seed(result, key, spec, path)
-    except OSError as error:
-        raise UsageError(f"out: {out} cannot hold the result: {error.strerror}") from None
-    return result, False
+        other = json.loads(stored.read_bytes())["spec_hash"] if stored.is_file() else digest
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError(
+            f"out: {stored} is damaged or not an audit's; remove it or name another folder"
+        ) from None
+    if other != digest:
+        raise UsageError(f"out: {out} holds the result of another spec; name another folder or remove it")
 
 
 def check_device(device: str) -> None:
@@ -128,16 +153,6 @@ def check_device(device: str) -> None:
         raise UsageError(f"device: {device!r} is not there; this machine has {', '.join(there)}") from None
 
 
-def _key(spec: AuditSpec, data: Interactions) -> str:
-    """Return what a stored seed answers to: spec, data, device, and the versions of what computes it."""
-    text = "\n".join([spec.digest, data.fingerprint, spec.device, __version__, *_versions().values()])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "numpy", "scipy", "polars")}
-
-
 def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -> dict[str, Any]:
     first = seeds[0]
     return {
@@ -145,10 +160,8 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "spec": spec.resolved(),
         "spec_hash": spec.digest,
-        "versions": {
-            "python": platform.python_version(),
-            **_versions(),
-        },
+        "versions": {"python": platform.python_version()}
+        | {name: number for name, number in versions().items() if name != "recaudit"},
         "data": {
             "name": data.name,
             "fingerprint": data.fingerprint,

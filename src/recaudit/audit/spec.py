@@ -17,6 +17,7 @@ from recaudit.errors import UsageError, nearest
 from recaudit.models.base import RecommenderSpec
 from recaudit.models.factorization import NetworkSpec
 from recaudit.models.registry import MODELS, model_spec
+from recaudit.oracle.defences import PopularItems
 from recaudit.validation import validated
 
 __all__ = ["CEILING", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
@@ -47,6 +48,8 @@ class AuditSpec(BaseModel):
             the split that it was trained by.
         queries: lists that an attack may ask for in all; ``None`` lets it ask for those of all queried and
             validation users.
+        defence: what changes the lists that the victim serves: popular items mixed in. Agreement is with the
+            lists that are served, and ``agreement_undefended@k`` with those that the model makes.
         seeds: one complete audit a seed, from the split on; with a saved victim, whose split is its own, from
             the retrained ceiling on. A number n stands for seeds 0..n-1, and a text is either a number or
             seeds separated by commas (``"3,"`` is seed 3 alone).
@@ -63,6 +66,7 @@ class AuditSpec(BaseModel):
     k: int = Field(default=50, ge=1)
     split: SplitSpec = SplitSpec()
     queries: int | None = Field(default=None, ge=1)
+    defence: PopularItems | None = None
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     device: str = "cpu"
 
@@ -79,6 +83,7 @@ class AuditSpec(BaseModel):
             k: int = ...,
             split: SplitSpec | Mapping[str, Any] = ...,
             queries: int | None = ...,
+            defence: PopularItems | Mapping[str, Any] | None = ...,
             seeds: int | str | Sequence[int] = ...,
             device: str = ...,
         ) -> None: ...
@@ -135,6 +140,10 @@ class AuditSpec(BaseModel):
         self.victim_spec()
         self.clone_spec()
         self.split_spec()
+        if self.defence is not None and self.defence.mixed > self.k:
+            raise UsageError(
+                f"defence.mixed: {self.defence.mixed} of the {self.k} items of a list; at most {self.k}"
+            )
         for key, names in (("attacks", self.attacks), ("seeds", self.seeds)):
             twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
             if twice is not None:

@@ -1,21 +1,24 @@
-"""The victim of one seed: trained here, or taken from where an earlier audit saved it."""
+"""The victim of one seed: trained, kept by the store, or taken from where an earlier audit saved it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
-from recaudit.audit.saved import read_split, write_split
+from recaudit.audit.saved import content_hash, read_split, write_split
 from recaudit.audit.spec import AuditSpec
 from recaudit.data.interactions import Interactions
-from recaudit.data.split import Split, split
+from recaudit.data.split import Split, SplitSpec, split
 from recaudit.errors import UsageError
 from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK
+from recaudit.models.fitting import fit_once, fit_stage
 from recaudit.models.ranking import top_k
 from recaudit.models.saving import load_model, save_model
+from recaudit.store import Stage
 
-__all__ = ["Victim", "fit_victim", "save_victim", "split_for"]
+__all__ = ["Victim", "fit_victim", "save_victim", "split_for", "victim_stage"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,19 @@ def split_for(spec: AuditSpec, data: Interactions, seed: int) -> Split:
     """Return the split of ``seed``, or the one by which the saved victim's training data are found again."""
     if spec.saved_victim is not None:
         seed = read_split(spec.saved_victim).seed
-    return split(data, spec.split_spec(), seed)
+    return _split(data, spec.split_spec(), seed)
+
+
+@lru_cache(maxsize=16)  # a process that works at a grid meets the same split again and again
+def _split(data: Interactions, spec: SplitSpec, seed: int) -> Split:
+    return split(data, spec, seed)
+
+
+def victim_stage(spec: AuditSpec, target: Interactions, run: Run) -> Stage:
+    """Return what names the victim: the stage that trains it, or the content of the saved one."""
+    if spec.saved_victim is not None:
+        return Stage(kind="saved", inputs={"content": content_hash(spec.saved_victim)})
+    return fit_stage(spec.victim_spec(), target, run.child("victim"))
 
 
 def fit_victim(spec: AuditSpec, parts: Split, run: Run) -> Victim:
@@ -53,7 +68,7 @@ def fit_victim(spec: AuditSpec, parts: Split, run: Run) -> Victim:
     target, directory = parts.target, spec.saved_victim
     if directory is None:
         own = spec.victim_spec()
-        return Victim(recommender=own.fit(target, run.child("victim")), spec=own, target=target)
+        return Victim(recommender=fit_once(own, target, run.child("victim")), spec=own, target=target)
     recommender, own, description = load_model(directory)
     if target.fingerprint != description.fingerprint:
         raise UsageError(

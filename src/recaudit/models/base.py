@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int64
 
 from recaudit.data.interactions import Interactions
 from recaudit.rng import child_seed
+from recaudit.store import Piece, Stage, Store
 
 T = TypeVar("T")
 
@@ -23,7 +24,6 @@ __all__ = [
     "Run",
     "TopK",
     "TrainingLog",
-    "fit_once",
     "no_progress",
 ]
 
@@ -55,25 +55,58 @@ def no_progress(stage: str, done: int, total: int) -> None:
 
 @dataclass(kw_only=True)
 class Memo:
-    """Results that several stages of one audit share, such as the auxiliary model, with what they cost."""
+    """Results that several stages share, such as the auxiliary model, with what they cost.
 
-    results: dict[tuple[str, ...], tuple[Any, float]] = field(default_factory=dict)
+    Args:
+        store: keeps the results on disk, for later runs and other processes; without it, memory does.
+        pieces: results in memory, by the hash of their stage.
+        saved_seconds: what the results cost that were there already.
+        computed: how many were not there.
+    """
+
+    store: Store | None = None
+    pieces: dict[str, Piece] = field(default_factory=dict)
     saved_seconds: float = 0.0
+    computed: int = 0
 
-    def once(self, key: tuple[str, ...], compute: Callable[[], T]) -> T:
-        """Return the result kept under ``key``, computing it the first time.
+    def once(
+        self, stage: Stage, compute: Callable[[], T], pack: Callable[[T], Piece], unpack: Callable[[Piece], T]
+    ) -> T:
+        """Return the result of ``stage``, computing it where it is not kept yet.
 
         ``saved_seconds`` grows by what a kept result had cost, so that an attack's cost can be told as if it
         ran alone.
+
+        Args:
+            stage: names the result.
+            compute: computes it.
+            pack: makes what is kept of it; ``seconds`` are filled in here.
+            unpack: makes the result again, each time anew: who changes it changes nothing that is kept.
         """
-        if key not in self.results:
-            began, saved = time.perf_counter(), self.saved_seconds
+        kept = self._kept(stage)
+        if kept is None:
+            with nullcontext() if self.store is None else self.store.lock(stage):
+                kept = self._kept(stage)  # another process may have been quicker
+                if kept is None:
+                    return self._computed(stage, compute, pack)
+        self.saved_seconds += kept.seconds
+        return unpack(kept)
+
+    def _kept(self, stage: Stage) -> Piece | None:
+        return self.pieces.get(stage.hash) if self.store is None else self.store.read(stage)
+
+    def _computed(self, stage: Stage, compute: Callable[[], T], pack: Callable[[T], Piece]) -> T:
+        self.computed += 1
+        with self.clock() as seconds:
+            began = time.perf_counter()
             result = compute()
-            cost = time.perf_counter() - began + self.saved_seconds - saved
-            self.results[key] = (result, cost)
-            return result
-        result, cost = self.results[key]
-        self.saved_seconds += cost
+            elapsed = time.perf_counter() - began
+            piece = replace(pack(result), seconds=seconds(), elapsed=elapsed)
+        if self.store is None:
+            copies = {name: tensor.clone() for name, tensor in piece.tensors.items()}
+            self.pieces[stage.hash] = replace(piece, tensors=copies)
+        else:
+            self.store.write(stage, piece)
         return result
 
     @contextmanager
@@ -154,9 +187,3 @@ class RecommenderSpec(Protocol):
 
     def model_dump_json(self) -> str:
         """Return the hyperparameters as JSON."""
-
-
-def fit_once(spec: RecommenderSpec, data: Interactions, run: Run) -> Recommender:
-    """Fit ``spec``, or return what this run's memo already holds for the same spec, data and seed."""
-    key = ("fit", spec.model_dump_json(), data.fingerprint, str(run.seed), run.device)
-    return run.memo.once(key, lambda: spec.fit(data, run))

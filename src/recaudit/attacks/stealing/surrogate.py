@@ -1,10 +1,12 @@
 """The surrogate attack: one clone, whose settings are Zhu et al.'s attacks (2023, section 4, Algorithm 1)."""
 
+import hashlib
+import json
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Literal
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
@@ -12,13 +14,15 @@ from recaudit.attacks.base import Knowledge
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
 from recaudit.metrics.ranking import agreement
-from recaudit.models.base import Recommender, Run, TopK, fit_once
+from recaudit.models.base import Recommender, Run, TopK
 from recaudit.models.factorization import ItemVectorMaker, NetworkRecommender, NetworkSpec, plain_items
+from recaudit.models.fitting import fit_once, fit_stage, packed, unpacked
 from recaudit.models.networks import ItemTable, ItemVectors
 from recaudit.models.ranking import top_k
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
 from recaudit.rng import torch_generator
+from recaudit.store import Piece, Stage
 
 __all__ = ["ATTACKS", "Surrogate"]
 
@@ -94,6 +98,38 @@ class SurrogateAttack:
         clone = self._phase_one(knowledge, run) if settings.interactions else self._untrained(knowledge, run)
         return self._phase_two(clone, lists, asked, knowledge, run)
 
+    def shared_stages(self, knowledge: Knowledge, run: Run) -> tuple[Stage, ...]:
+        """Return the stages that other attacks may share, in the order that :meth:`share` counts them in."""
+        stages: tuple[Stage, ...] = ()
+        if self.settings.auxiliary != "none":
+            stages += (fit_stage(self.clone, knowledge.auxiliary, run.child("auxiliary")),)
+        if self.settings.interactions:
+            stages += (self._phase_one_stage(knowledge, run),)
+        return stages
+
+    def share(self, knowledge: Knowledge, run: Run, position: int) -> None:
+        """Compute and keep the stage at ``position`` of :meth:`shared_stages`."""
+        if position == 0 and self.settings.auxiliary != "none":
+            fit_once(self.clone, knowledge.auxiliary, run.child("auxiliary"))
+        else:
+            self._phase_one(knowledge, run)
+
+    def restore(self, piece: Piece, *, n_users: int, n_items: int, run: Run) -> NetworkRecommender:
+        """Return the clone that ``piece`` was packed from."""
+
+        def make_items(name: str, table: nn.Parameter) -> ItemVectors:
+            if self.settings.auxiliary != "attention":
+                return plain_items(name, table)
+            # What the piece holds takes the place of all these values.
+            return FusedItems(table, table.detach().clone(), torch_generator(0))
+
+        network = self.clone.network(n_users, n_items, torch_generator(0), make_items)
+        network.load_state_dict(dict(piece.tensors))
+        network.eval()
+        clone = NetworkRecommender(network, n_users=n_users, n_items=n_items, device="cpu", log=None)
+        unpacked(clone, piece, run)
+        return clone
+
     def _untrained(self, knowledge: Knowledge, run: Run) -> NetworkRecommender:
         n_users, n_items = knowledge.known.n_users, knowledge.n_items
         make_items = self._item_maker(knowledge, run)
@@ -109,11 +145,14 @@ class SurrogateAttack:
         if self.settings.auxiliary == "none":
             return plain_items
         tables = self._auxiliary_tables(knowledge, run)
+        common = None if knowledge.common is None else torch.tensor(knowledge.common)
 
         def make_items(name: str, table: nn.Parameter) -> ItemVectors:
             if self.settings.auxiliary == "initial":
-                return ItemTable(nn.Parameter(tables[name].clone()))
-            return FusedItems(table, tables[name], torch_generator(run.seed, "clone", "attention", name))
+                begin = tables[name].clone() if common is None else tables[name].where(common[:, None], table)
+                return ItemTable(nn.Parameter(begin.detach()))
+            generator = torch_generator(run.seed, "clone", "attention", name)
+            return FusedItems(table, tables[name], generator, common)
 
         return make_items
 
@@ -123,21 +162,36 @@ class SurrogateAttack:
         assert isinstance(model, NetworkRecommender)
         return {name: vectors.learned().cpu() for name, vectors in model.network.item_vectors().items()}
 
+    def _phase_one_spec(self) -> NetworkSpec:
+        return self.clone.model_copy(update={"stopping": self.settings.stopping})
+
+    def _phase_one_stage(self, knowledge: Knowledge, run: Run) -> Stage:
+        inputs = {
+            "spec": json.loads(self._phase_one_spec().model_dump_json()),
+            "auxiliary": self.settings.auxiliary,
+            "data": knowledge.known.name,
+            "known": knowledge.known.fingerprint,
+            "seed": run.seed,
+            "device": run.device,
+        }
+        if self.settings.auxiliary != "none":
+            common = b"" if knowledge.common is None else knowledge.common.tobytes()
+            inputs["auxiliary_data"] = knowledge.auxiliary.fingerprint
+            inputs["common"] = hashlib.sha256(common).hexdigest()
+        return Stage(kind="clone", inputs=inputs)
+
     def _phase_one(self, knowledge: Knowledge, run: Run) -> NetworkRecommender:
-        """Train on interactions; attacks that share this phase share its result, and each gets a copy."""
-        spec = self.clone.model_copy(update={"stopping": self.settings.stopping})
-        auxiliary = self.settings.auxiliary
-        fingerprints = (knowledge.known.fingerprint, knowledge.auxiliary.fingerprint)
-        key = ("phase one", spec.model_dump_json(), auxiliary, *fingerprints, str(run.seed), run.device)
+        """Train on interactions; attacks that share this phase share its result; each gets a copy."""
+        spec, known = self._phase_one_spec(), knowledge.known
 
         def compute() -> NetworkRecommender:
             network = self._untrained(knowledge, run).network
-            return spec.fit_network(
-                network, knowledge.known, run.child("phase one"), stage="clone, interactions"
-            )
+            return spec.fit_network(network, known, run.child("phase one"), stage="clone, interactions")
 
-        # Making it anew would ask the memo for the auxiliary model again, and count its cost twice.
-        return deepcopy(run.memo.once(key, compute))
+        def unpack(piece: Piece) -> NetworkRecommender:
+            return self.restore(piece, n_users=known.n_users, n_items=known.n_items, run=run)
+
+        return run.memo.once(self._phase_one_stage(knowledge, run), compute, packed, unpack)
 
     def _phase_two(
         self, clone: NetworkRecommender, lists: TopK, asked: np.ndarray, knowledge: Knowledge, run: Run

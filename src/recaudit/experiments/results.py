@@ -1,0 +1,64 @@
+"""The tidy table of an experiment: one row a figure, the same columns for all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from recaudit.audit import run_audit
+from recaudit.audit.spec import AuditSpec
+from recaudit.experiments.grid import Grid
+from recaudit.experiments.plan import cell_spec, finished_seeds, open_data
+from recaudit.store import Store
+
+__all__ = ["COLUMNS", "results"]
+
+COLUMNS: Mapping[str, Any] = {
+    "experiment": pl.String,
+    "data": pl.String,
+    "victim": pl.String,
+    "clone": pl.String,
+    "attack": pl.String,
+    "k": pl.Int64,
+    "known": pl.Float64,
+    "auxiliary_share": pl.Float64,
+    "common_items": pl.Float64,
+    "mixed": pl.Int64,
+    "queries": pl.Int64,
+    "users": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "seeds": pl.Int64,
+}
+
+
+def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
+    """Return the figures of all cells over the seeds that are finished; it computes no stage.
+
+    A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor,
+    the ceiling and the victim, as it tells cells apart; ``queries`` is null where there is no budget.
+    """
+    rows: list[dict[str, Any]] = []
+    for cell in grid.cells():
+        spec = cell_spec(cell, device=device)
+        seeds = finished_seeds(spec, store)
+        if seeds:
+            rows += _rows(grid.name, spec.model_copy(update={"seeds": seeds}), store)
+    return pl.DataFrame(rows, schema=dict(COLUMNS), orient="row")
+
+
+def _rows(experiment: str, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
+    found = run_audit(spec, data=open_data(spec), store=store)
+    cell = {
+        "experiment": experiment,
+        "clone": spec.clone_spec().model,
+        "k": spec.k,
+        "known": spec.split.known,
+        "auxiliary_share": spec.split.auxiliary_share,
+        "common_items": spec.split.common_items,
+        "mixed": 0 if spec.defence is None else spec.defence.mixed,
+        "queries": spec.queries,
+    }
+    return [{**figure, **cell} for figure in found.content["figures"]]

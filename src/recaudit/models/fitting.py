@@ -1,0 +1,50 @@
+"""Models as stages: fitted once, kept, and made again from what was kept."""
+
+import json
+from dataclasses import asdict
+
+from recaudit.data.interactions import Interactions
+from recaudit.models.base import Recommender, RecommenderSpec, Run, TrainingLog
+from recaudit.models.factorization import NetworkRecommender
+from recaudit.store import Piece, Stage
+
+__all__ = ["fit_once", "fit_stage", "packed", "unpacked"]
+
+
+def fit_stage(spec: RecommenderSpec, data: Interactions, run: Run) -> Stage:
+    """Return what names the model that :func:`fit_once` fits."""
+    inputs = {
+        "spec": json.loads(spec.model_dump_json()),
+        "data": data.name,
+        "fingerprint": data.fingerprint,
+        "seed": run.seed,
+        "device": run.device,
+    }
+    return Stage(kind="model", inputs=inputs)
+
+
+def fit_once(spec: RecommenderSpec, data: Interactions, run: Run) -> Recommender:
+    """Fit ``spec``, or return what this run's memo keeps for the same spec, data, seed and device."""
+
+    def restored(piece: Piece) -> Recommender:
+        model = spec.restore(piece.tensors, n_users=data.n_users, n_items=data.n_items)
+        return unpacked(model, piece, run)
+
+    return run.memo.once(fit_stage(spec, data, run), lambda: spec.fit(data, run), packed, restored)
+
+
+def packed(recommender: Recommender) -> Piece:
+    """Return what is kept of a fitted model: its tensors and how its training went."""
+    log = recommender.log
+    return Piece(tensors=recommender.tensors(), facts={"log": None if log is None else asdict(log)})
+
+
+def unpacked(recommender: Recommender, piece: Piece, run: Run) -> Recommender:
+    """Return a network made again from ``piece`` on the run's device, its training log with it."""
+    if isinstance(recommender, NetworkRecommender):
+        recommender.network.to(run.device)
+        recommender.device = run.device
+        log = piece.facts["log"]
+        scores = () if log is None else tuple((epoch, score) for epoch, score in log["scores"])
+        recommender.log = None if log is None else TrainingLog(**{**log, "scores": scores})
+    return recommender

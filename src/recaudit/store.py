@@ -1,0 +1,291 @@
+"""Finished stages on disk, each under the hash of all that its result depends on."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from recaudit import __version__
+from recaudit.errors import UsageError
+
+__all__ = ["Piece", "Stage", "Store", "StoredStage", "versions"]
+
+DESCRIPTION, TENSORS = "stage.json", "tensors.safetensors"
+PARTIAL = ".partial-"
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Return the versions of what computes a result: others may give other bits."""
+    return {"recaudit": __version__} | {name: version(name) for name in ("torch", "numpy", "scipy", "polars")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What names a result: its kind and everything that it depends on, as plain JSON values.
+
+    Args:
+        kind: ``model``, ``clone``, ...: the folder that the result lies in.
+        inputs: specs, fingerprints of data, hashes of other stages, seed and device.
+    """
+
+    kind: str
+    inputs: Mapping[str, Any]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over kind, inputs and :func:`versions`."""
+        return _digest([self.kind, self.inputs, versions()])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What a stage leaves behind.
+
+    Args:
+        tensors: weights, or values of users.
+        facts: plain values beside them.
+        seconds: what it cost, as if it ran alone, with all that it takes from other stages.
+        elapsed: seconds that it took.
+    """
+
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStage:
+    """A finished stage as ``runs list`` shows it; its tensors stay on disk."""
+
+    hash: str
+    kind: str
+    inputs: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    seconds: float
+    elapsed: float
+    created: str
+    versions: Mapping[str, str]
+    size: int
+    folder: Path
+
+
+class Store:
+    """A folder of finished stages, ``KIND/HASH/{stage.json,tensors.safetensors}``.
+
+    A stage is written to a folder beside it that takes its name when it is complete, so that a killed process
+    leaves all of it or nothing. Every file has a SHA-256: what is damaged counts as not there, is told, and
+    is computed again. Several processes may use one store: who computes a stage holds a lock that the system
+    releases when the process ends, however it ends.
+
+    Args:
+        folder: made where it is missing.
+        say: told about damaged stages, one line each.
+
+    Raises:
+        UsageError: where the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path, *, say: Callable[[str], None] | None = None) -> None:
+        self.folder = folder.absolute()
+        self._say = say or _silent
+        try:
+            (self.folder / "locks").mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK | os.X_OK):
+                raise PermissionError(0, "not writable")
+        except OSError as error:
+            raise UsageError(
+                f"store: {folder} cannot hold results: {error.strerror}; name another folder"
+            ) from None
+
+    def read(self, stage: Stage) -> Piece | None:
+        """Return the stored result; ``None`` where there is none, or where it is damaged, which is told."""
+        folder = self._place(stage)
+        try:
+            stored, content = _checked(folder)
+        except FileNotFoundError:
+            return None
+        except _Damaged as error:
+            self._say(f"{folder}: {error}; it is computed again")
+            return None
+        costs = {name: stored[name] for name in ("seconds", "elapsed")}
+        return Piece(tensors=load(content), facts=stored["facts"], **costs)
+
+    def write(self, stage: Stage, piece: Piece) -> None:
+        """Store a result, whole or not at all; a whole one that another process stored meanwhile stays.
+
+        Raises:
+            OSError: where the disk cannot hold it.
+        """
+        partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=PARTIAL))
+        try:
+            partial.chmod(self.folder.stat().st_mode)
+            _write_files(stage, piece, partial)
+            place = self._place(stage)
+            place.parent.mkdir(exist_ok=True)
+            if not self._took(partial, place):
+                try:
+                    _checked(place)
+                except (_Damaged, FileNotFoundError):
+                    self._discard(place)
+                    self._took(partial, place)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def lock(self, stage: Stage) -> AbstractContextManager[object]:
+        """Return the lock that a process holds while it computes ``stage``; it waits for another's end."""
+        return FileLock(self._lock_file(stage))
+
+    def busy(self, stage: Stage) -> bool:
+        """Whether another process is computing ``stage`` right now."""
+        lock = FileLock(self._lock_file(stage))
+        try:
+            with lock.acquire(blocking=False):
+                return False
+        except Timeout:
+            return True
+
+    def has(self, stage: Stage) -> bool:
+        """Whether a result is stored; its content is checked when it is read."""
+        return (self._place(stage) / DESCRIPTION).is_file()
+
+    def stages(self) -> Iterator[StoredStage]:
+        """Yield the stored stages, by kind and hash; what is damaged is told and left out."""
+        for path in sorted(self.folder.glob(f"*/*/{DESCRIPTION}")):
+            try:
+                stored = _description(path.parent)
+            except (_Damaged, FileNotFoundError) as error:
+                self._say(f"{path.parent}: {error}; recaudit runs gc removes it")
+                continue
+            del stored["sha256"]
+            sizes = [entry["bytes"] for entry in stored.pop("files").values()]
+            yield StoredStage(**stored, size=sum(sizes) + path.stat().st_size, folder=path.parent)
+
+    def garbage(self) -> Iterator[tuple[Path, str]]:
+        """Yield what no run can use, and why: leftovers of killed processes, damaged and outdated stages."""
+        for path in sorted(self.folder.glob(f"{PARTIAL}*")):
+            yield path, "left by a process that was stopped"
+        for path in sorted(path for path in self.folder.glob("*/*") if path.is_dir()):
+            try:
+                stored, _ = _checked(path)
+            except (_Damaged, FileNotFoundError) as error:
+                yield path, str(error)
+            else:
+                others = {name: old for name, old in stored["versions"].items() if versions()[name] != old}
+                if others:
+                    yield path, "by " + ", ".join(f"{name} {old}" for name, old in others.items())
+
+    def remove(self, path: Path) -> None:
+        """Remove a folder that :meth:`garbage` named."""
+        self._discard(path)
+
+    def _place(self, stage: Stage) -> Path:
+        return self.folder / stage.kind / stage.hash
+
+    def _lock_file(self, stage: Stage) -> Path:
+        return self.folder / "locks" / f"{stage.hash}.lock"
+
+    def _took(self, partial: Path, place: Path) -> bool:
+        """Give the folder ``partial`` the name ``place``, unless there is something already."""
+        try:
+            partial.rename(place)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                return False
+            raise
+        return True
+
+    def _discard(self, place: Path) -> None:
+        """Remove a folder so that no reader meets half of it."""
+        doomed = Path(tempfile.mkdtemp(dir=self.folder, prefix=PARTIAL))
+        try:
+            place.rename(doomed / "doomed")
+        except FileNotFoundError:
+            pass
+        finally:
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+class _Damaged(Exception):
+    """A stored stage is not what was written; the message says how."""
+
+
+def _digest(plain: Any) -> str:
+    text = json.dumps(plain, sort_keys=True, default=dict, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write_files(stage: Stage, piece: Piece, folder: Path) -> None:
+    try:
+        save_file(dict(piece.tensors), folder / TENSORS)
+    except SafetensorError as error:  # a full disk, say, which safetensors tells in its own way
+        raise OSError(errno.EIO, str(error), str(folder / TENSORS)) from None
+    content = (folder / TENSORS).read_bytes()
+    described = {
+        "hash": stage.hash,
+        "kind": stage.kind,
+        "inputs": stage.inputs,
+        "facts": piece.facts,
+        "seconds": piece.seconds,
+        "elapsed": piece.elapsed,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "versions": versions(),
+        "files": {TENSORS: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
+    }
+    text = json.dumps({**described, "sha256": _digest(described)}, indent=1, sort_keys=True, default=dict)
+    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """Return ``stage.json``, whose own checksum holds.
+
+    Raises:
+        FileNotFoundError: where there is no such stage.
+        _Damaged: where the file is not as it was written.
+    """
+    path = folder / DESCRIPTION
+    if folder.is_dir() and not path.is_file():
+        raise _Damaged(f"{DESCRIPTION} is missing")
+    try:
+        stored = json.loads(path.read_bytes())
+        described = {key: value for key, value in stored.items() if key != "sha256"}
+        whole = stored["sha256"] == _digest(described) and stored["hash"] == folder.name
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise _Damaged(f"{DESCRIPTION} is damaged")
+    return stored  # type: ignore[no-any-return]
+
+
+def _checked(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return description and tensors of a stored stage whose checksums hold."""
+    stored = _description(folder)
+    try:
+        content = (folder / TENSORS).read_bytes()
+    except OSError:
+        raise _Damaged(f"{TENSORS} is missing") from None
+    if hashlib.sha256(content).hexdigest() != stored["files"][TENSORS]["sha256"]:
+        raise _Damaged(f"{TENSORS} is damaged")
+    return stored, content
