@@ -1,0 +1,1 @@
+"""Experiments: grids of audits, and what runs them."""

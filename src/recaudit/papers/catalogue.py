@@ -1,0 +1,79 @@
+"""The grids and published values that come with recaudit, one folder a paper."""
+
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import polars as pl
+import yaml
+
+from recaudit.errors import UsageError, nearest
+from recaudit.experiments.grid import Grid
+from recaudit.validation import validated
+
+__all__ = ["grid_names", "load_grid", "published"]
+
+COLUMNS = {
+    "experiment": pl.String,
+    "data": pl.String,
+    "victim": pl.String,
+    "attack": pl.String,
+    "value": pl.Float64,
+}
+
+
+def grid_names() -> tuple[str, ...]:
+    """Return the grids' names, a paper's tables before its figures."""
+    names = [
+        f"{paper.name}/{file.name.removesuffix('.yaml')}"
+        for paper in _papers()
+        for file in paper.iterdir()
+        if file.name.endswith(".yaml")
+    ]
+    return tuple(sorted(names, key=_place))
+
+
+def load_grid(name: str) -> Grid:
+    """Return the grid of that name, such as ``zhu2023/table4``.
+
+    Raises:
+        UsageError: where there is none; the message names the nearest.
+    """
+    names = grid_names()
+    if name not in names:
+        raise UsageError(f"unknown experiment {name!r}{nearest(name, names)}")
+    text = files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    return validated(Grid, {"name": name, **yaml.safe_load(text)}, where=name)
+
+
+def published(name: str) -> pl.DataFrame:
+    """Return the values that a paper prints for an experiment: agreement@50, as printed.
+
+    Columns are ``experiment``, ``data``, ``victim``, ``attack`` and ``value``; there are no rows where the
+    paper has a picture without numbers.
+
+    Raises:
+        UsageError: where ``name`` is neither a grid nor among the published values.
+    """
+    tables = [
+        pl.read_csv(paper.joinpath("published.csv").read_bytes(), schema=COLUMNS) for paper in _papers()
+    ]
+    values = pl.concat(tables)
+    known = {*grid_names(), *values["experiment"]}
+    if name not in known:
+        raise UsageError(f"unknown experiment {name!r}{nearest(name, known)}")
+    return values.filter(pl.col("experiment") == name)
+
+
+def _papers() -> list[Traversable]:
+    """Return the folders that hold published values, by name."""
+    folders = (entry for entry in files(__package__).iterdir() if entry.is_dir())
+    return sorted(
+        (one for one in folders if one.joinpath("published.csv").is_file()), key=lambda one: one.name
+    )
+
+
+def _place(name: str) -> tuple[str, bool, int, str]:
+    paper, _, experiment = name.partition("/")
+    number = re.search(r"\d+", experiment)
+    return paper, not experiment.startswith("table"), int(number[0]) if number else 0, experiment

@@ -1,0 +1,209 @@
+"""Grids: their cells, what they refuse, and what narrowing leaves."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from recaudit.errors import UsageError
+from recaudit.experiments.grid import Grid, narrowed, parse_only
+from recaudit.validation import validated
+
+PLAIN: dict[str, Any] = {
+    "name": "paper/table1",
+    "title": "A planted grid",
+    "source": "Nobody (2000), Table 1",
+    "base": {
+        "attacks": ["PTD", "X a+b", "X a+c"],
+        "settings": {"X a+b": {"margin": 0.1}, "X a+c": {"margin": 0.2}},
+        "victim": {"embedding_size": 8},
+        "split": {"heldout": 0.2},
+    },
+    "axes": {"data": ["ml-1m", "steam"], "victim": ["bpr", "lmf"], "split.known": [0.1, 0.2]},
+    "seeds": 3,
+    "seeds_of": [
+        {"where": {"data": ["steam"], "victim": ["lmf"]}, "seeds": 1},
+        {"where": {"victim": ["lmf"], "known": [0.2]}, "seeds": 2},
+    ],
+    "metric": "agreement@50",
+}
+
+
+def grid(**changes: object) -> Grid:
+    return validated(Grid, {**PLAIN, **changes})
+
+
+def test_cells_are_the_product_of_the_axes_the_last_one_fastest() -> None:
+    assert [tuple(cell.labels.values()) for cell in grid().cells()] == [
+        ("ml-1m", "bpr", 0.1),
+        ("ml-1m", "bpr", 0.2),
+        ("ml-1m", "lmf", 0.1),
+        ("ml-1m", "lmf", 0.2),
+        ("steam", "bpr", 0.1),
+        ("steam", "bpr", 0.2),
+        ("steam", "lmf", 0.1),
+        ("steam", "lmf", 0.2),
+    ]
+
+
+def test_a_cell_has_short_labels_and_the_axes_laid_into_the_base() -> None:
+    cell = grid().cells()[3]
+    assert cell.labels == {"data": "ml-1m", "victim": "lmf", "known": 0.2}
+    assert cell.values == {
+        **PLAIN["base"],
+        "data": {"source": "ml-1m"},
+        "victim": {"embedding_size": 8, "model": "lmf"},
+        "split": {"heldout": 0.2, "known": 0.2},
+        "seeds": 2,
+    }
+    assert cell.metric == "agreement@50"
+
+
+def test_a_value_that_stands_alone_in_the_base_takes_settings_from_an_axis() -> None:
+    base = {"attacks": ["PTD"], "data": "ml-1m", "victim": "bpr"}
+    only = grid(base=base, axes={"victim.embedding_size": [8], "data.user_core": [5]}, seeds_of=[]).cells()[0]
+    assert only.values["victim"] == {"model": "bpr", "embedding_size": 8}
+    assert only.values["data"] == {"source": "ml-1m", "user_core": 5}
+
+
+def test_the_first_exception_that_matches_says_how_many_seeds() -> None:
+    assert [cell.seeds for cell in grid().cells()] == [3, 3, 3, 2, 3, 3, 1, 1]
+    assert [cell.values["seeds"] for cell in grid().cells()] == [3, 3, 3, 2, 3, 3, 1, 1]
+
+
+def test_changing_a_cell_changes_no_other() -> None:
+    planted = grid()
+    planted.cells()[0].values["split"]["heldout"] = 0.9
+    assert planted.cells()[1].values["split"]["heldout"] == 0.2
+
+
+def test_the_metric_follows_an_axis_of_lengths() -> None:
+    lengths = grid(axes={"k": [5, 10]}, seeds_of=[], metric="recall@k")
+    assert [cell.metric for cell in lengths.cells()] == ["recall@5", "recall@10"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"axis": {}}, "unknown key 'axis'; did you mean 'axes'"),
+        ({"name": "table1"}, "name: "),
+        ({"axes": {}}, "axes: "),
+        ({"axes": {"victim": []}}, "axes.victim: "),
+        ({"axes": {"victim": [True]}}, "axes.victim.0"),
+        ({"axes": {"victim": [float("nan")]}}, "axes.victim.0"),
+        ({"axes": {"victim": ["bpr", "bpr"]}, "seeds_of": []}, "axes.victim: a value is there twice"),
+        ({"axes": {"a.k": [1], "b.k": [2]}, "seeds_of": []}, "axes: found a.k, b.k; no two may end alike"),
+        ({"axes": {"attack": ["PTD"]}, "seeds_of": []}, "axes: found attack"),
+        ({"axes": {"split": ["even"]}, "seeds_of": []}, "axes.split: would take the place of the base's"),
+        ({"axes": {"attacks.n": [1]}, "seeds_of": []}, "axes.attacks.n: the base's 'attacks' is"),
+        ({"base": {"attacks": ["PTD"], "seeds": 3}}, "base.seeds: the grid's own seeds"),
+        ({"base": {"attacks": "PTD,PTQ"}}, "base.attacks: expected a list of names, found 'PTD,PTQ'"),
+        ({"base": {}}, "base.attacks: expected a list of names, found None"),
+        ({"metric": "agreement@k"}, "metric: found 'agreement@k'"),
+        ({"axes": {"k": [5]}, "seeds_of": []}, "metric: found 'agreement@50'"),
+        ({"metric": "agreement"}, "metric: "),
+        ({"seeds": 0}, "seeds: "),
+        ({"users": "everybody"}, "users: "),
+        ({"seeds_of": [{"where": {"data": ["stem"]}, "seeds": 1}]}, "seeds_of: no cell has data stem"),
+        ({"seeds_of": [{"where": {"clone": ["bpr"]}, "seeds": 1}]}, "seeds_of: no cell has clone bpr"),
+    ],
+)
+def test_a_grid_that_does_not_hold_together_is_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        grid(**changes)
+    assert str(caught.value).startswith(said)
+
+
+def test_only_is_read_from_one_text() -> None:
+    assert parse_only("data=ml-1m+steam, victim=bpr") == {"data": ("ml-1m", "steam"), "victim": ("bpr",)}
+
+
+@pytest.mark.parametrize("text", ["", "data", "=bpr", "data=", "data=a+", "data=a,,victim=b", "data=a,"])
+def test_only_that_is_no_axis_and_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected axis=value"):
+        parse_only(text)
+
+
+def test_only_that_names_an_axis_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="data is there twice; join its values by"):
+        parse_only("data=a,data=b")
+
+
+def test_narrowing_keeps_the_named_values_in_the_grids_order() -> None:
+    part = narrowed(grid(), parse_only("victim=lmf+bpr,data=steam,known=0.20"), None)
+    assert part.axes == {"data": ("steam",), "victim": ("bpr", "lmf"), "split.known": (0.2,)}
+    assert part.attacks == grid().attacks
+    assert part.name == grid().name
+
+
+def test_narrowing_by_nothing_leaves_the_grid_as_it_is() -> None:
+    assert narrowed(grid(), {}, None) == grid()
+
+
+def test_a_narrowed_grid_is_one_that_could_have_been_written() -> None:
+    part = narrowed(grid(), parse_only("data=ml-1m,known=.2"), None)
+    assert [(cell.labels["victim"], cell.seeds) for cell in part.cells()] == [("bpr", 3), ("lmf", 2)]
+    assert validated(Grid, part.model_dump(mode="json")) == part
+
+
+def test_narrowed_cells_are_the_whole_grids_own() -> None:
+    whole = {tuple(cell.labels.values()): cell for cell in grid().cells()}
+    part = narrowed(grid(), parse_only("victim=lmf"), None).cells()
+    assert len(part) == 4
+    assert all(cell == whole[tuple(cell.labels.values())] for cell in part)
+
+
+def test_narrowing_the_attacks_takes_their_settings_along() -> None:
+    part = narrowed(grid(), parse_only("attack=X a+b"), None)
+    assert part.attacks == ("X a+b",)
+    assert part.base["settings"] == {"X a+b": {"margin": 0.1}}
+    assert grid().base["settings"].keys() == {"X a+b", "X a+c"}
+
+
+def test_a_plus_in_a_name_is_told_from_one_between_names() -> None:
+    assert narrowed(grid(), parse_only("attack=X a+c+PTD"), None).attacks == ("PTD", "X a+c")
+
+
+def test_the_longest_name_counts_where_its_parts_are_names_too() -> None:
+    planted = grid(base={"attacks": ["a", "b", "a+b", "c"]})
+    assert narrowed(planted, parse_only("attack=c+a+b"), None).attacks == ("a+b", "c")
+    assert narrowed(planted, parse_only("attack=b+a"), None).attacks == ("a", "b")
+
+
+def test_what_is_kept_stands_in_the_grids_order_however_it_is_named() -> None:
+    lengths = grid(axes={"data": list("hgfedcba")}, seeds_of=[])
+    assert narrowed(lengths, parse_only("data=b+a+c+d+e+f+g"), None).axes["data"] == tuple("gfedcba")
+
+
+def test_seeds_stand_above_all_exceptions() -> None:
+    assert {cell.seeds for cell in narrowed(grid(), {}, 4).cells()} == {4}
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_no_seeds_are_refused(wrong: int) -> None:
+    with pytest.raises(UsageError, match="at least one seed"):
+        narrowed(grid(), {}, wrong)
+
+
+@pytest.mark.parametrize(
+    ("only", "said"),
+    [
+        ("clone=bpr", "paper/table1 has no axis 'clone'; it has data, victim, known, attack"),
+        ("split.known=0.1", "paper/table1 has no axis 'split.known'; it has data, victim, known, attack"),
+        ("data=ml-1m+ta-feng", "paper/table1 has no data ta-feng; it has ml-1m, steam"),
+        ("known=0.3", "paper/table1 has no known 0.3; it has 0.1, 0.2"),
+        ("known=much", "paper/table1 has no known much; it has 0.1, 0.2"),
+        ("attack=X a", "paper/table1 has no attack 'X a'; it has PTD, 'X a+b', 'X a+c'"),
+    ],
+)
+def test_what_the_grid_does_not_have_is_refused_with_what_it_has(only: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        narrowed(grid(), parse_only(only), None)
+    assert str(caught.value) == f"--only: {said}"
+
+
+def test_a_grid_loads_no_torch() -> None:
+    script = "import sys, recaudit.experiments.grid; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False"]
