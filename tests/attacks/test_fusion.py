@@ -62,6 +62,48 @@ def test_by_hand():
         assert fused.vectors(p, torch.tensor([[0]])).flatten().tolist() == pytest.approx([0.0, 1.0])
 
 
+def test_an_item_that_is_not_common_keeps_its_learned_vector():
+    fused, p = fusion(9, 4, 0)
+    common = torch.arange(9) % 2 == 0
+    masked = FusedItems(fused.table, fused.auxiliary, torch.Generator().manual_seed(1), common)
+    fused.attention = masked.attention
+    items = torch.arange(9)[:, None].expand(9, 5)
+    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(2))
+    learned = fused.table.detach()
+    with torch.no_grad():
+        answers = [
+            (masked.vectors(p, items), fused.vectors(p, items), learned[items], 0),
+            (masked.dots(p, torch.arange(5), items), fused.dots(p, torch.arange(5), items), learned @ p.T, 0),
+            (masked.all_dots(p), fused.all_dots(p), p @ learned.T, 1),
+            (masked.all_projected(p, weight), fused.all_projected(p, weight), (learned @ weight.T)[None], 1),
+        ]
+    for got, with_all, without_any, axis in answers:
+        ours, every, none = (x.expand_as(got).movedim(axis, 0) for x in (got, with_all, without_any))
+        torch.testing.assert_close(ours[common], every[common])
+        torch.testing.assert_close(ours[~common], none[~common])
+        assert (every[~common] - none[~common]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("given_mask", [True, False])
+def test_a_restored_network_scores_alike_with_a_mask_or_without(given_mask):
+    common = torch.arange(9) < 4
+    ours, p = fusion(9, 4, 0)
+    ours = FusedItems(ours.table, ours.auxiliary, torch.Generator(), common if given_mask else None)
+    other = FusedItems(
+        torch.nn.Parameter(torch.zeros(9, 4)),
+        torch.zeros(9, 4),
+        torch.Generator(),
+        None if given_mask else common.clone(),
+    )
+    other.load_state_dict(ours.state_dict())
+    items = torch.arange(9)[:, None].expand(9, 5)
+    with torch.no_grad():
+        assert torch.equal(other.all_dots(p), ours.all_dots(p))
+        assert torch.equal(other.vectors(p, items), ours.vectors(p, items))
+        share_matters = ours.all_dots(p) != p @ ours.table.T
+    assert share_matters.any(dim=0).tolist() == (common if given_mask else torch.ones(9)).bool().tolist()
+
+
 def test_equal_tables_are_left_as_they_are():
     fused, p = fusion(12, 6, 0)
     fused.auxiliary.copy_(fused.table.detach())

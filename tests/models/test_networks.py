@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import stealing_loss
+from recaudit.models.closed_form import Workspace, table_dots
 from recaudit.models.factorization import BPR, LMF, plain_items
 from recaudit.models.ncf import NCF
-from recaudit.models.networks import DotProduct, ItemTable, _table_dots, _Workspace, factors
+from recaudit.models.networks import DotProduct, ItemTable, factors
 
 U, N, D = 6, 9, 4
 
@@ -80,17 +81,17 @@ def smooth(scores):
 )
 def test_batches_of_any_shape_one_after_the_other_in_double_precision(shapes, seed):
     """Each batch's gradient, and the sum over batches where nothing clears it."""
-    tables, work = double_tables(seed), _Workspace()
+    tables, work = double_tables(seed), Workspace()
     batches = [batch(*shape, seed + n) for n, shape in enumerate(shapes)]
     for users, items in batches:
-        smooth(_table_dots(*tables, users, items, work)).backward()
+        smooth(table_dots(*tables, users, items, work)).backward()
     summed = plain_gradients(tables, batches, smooth)
     for table, expected in zip(tables, summed, strict=True):
         torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
     for one in batches:
         for table in tables:
             table.grad = None
-        smooth(_table_dots(*tables, *one, work)).backward()
+        smooth(table_dots(*tables, *one, work)).backward()
         for table, expected in zip(tables, plain_gradients(tables, [one], smooth), strict=True):
             torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
 
@@ -98,7 +99,7 @@ def test_batches_of_any_shape_one_after_the_other_in_double_precision(shapes, se
 def test_the_gradient_is_that_of_finite_differences():
     users, items = batch(3, 12)
     tables, step = double_tables(), 1e-6
-    smooth(_table_dots(*tables, users, items, _Workspace())).backward()
+    smooth(table_dots(*tables, users, items, Workspace())).backward()
     for which, table in enumerate(tables):
         for row, column in ((0, 0), (3, 2), (5, 3)):
             moved = []
@@ -188,14 +189,123 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("make_items", [plain_items, fused_items])
+def masked_items(name, table):
+    stream = generator(len(name))
+    return FusedItems(
+        table, torch.randn(table.shape, generator=stream), stream, torch.arange(len(table)) % 3 > 0
+    )
+
+
+MAKERS = [plain_items, fused_items, masked_items]
+
+
+def moved(spec, make_items, n_users=U):
+    """A network away from the tiny initial values and the zero biases."""
+    ours = spec.network(n_users, N, generator(), make_items)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator(1)))
+    return ours
+
+
+def plain_vectors(state, part, p, items):
+    """Zhu et al.'s Eq. 5-7 as they stand, or rows of the table."""
+    learned = state[f"{part}.table"][items]
+    if f"{part}.auxiliary" not in state:
+        return learned
+    auxiliary, w = state[f"{part}.auxiliary"][items], state[f"{part}.attention"]
+    alpha, beta = torch.relu(p * learned) @ w, torch.relu(p * auxiliary) @ w
+    beta = torch.where(state[f"{part}.common"].bool()[items], beta, -torch.inf)
+    weights = torch.softmax(torch.stack([alpha, beta]), dim=0)
+    return weights[0][..., None] * learned + weights[1][..., None] * auxiliary
+
+
+def plain_scores(state, users, items):
+    """The scores as the papers write them, from a network's parameters and buffers."""
+    if "users" in state:
+        p = state["users"][users]
+        scores = (p * plain_vectors(state, "items", p, items)).sum(-1)
+        if "user_bias" in state:
+            scores = scores + state["user_bias"][users] + state["item_bias"][items]
+        return scores
+    parts = []
+    if "users.mlp" in state:
+        p = state["users.mlp"][users]
+        q = plain_vectors(state, "items.mlp", p, items)
+        x, layer = torch.cat([p.expand_as(q), q], dim=-1), 0
+        while f"layers.{layer}.weight" in state:
+            x = torch.relu(x @ state[f"layers.{layer}.weight"].T + state[f"layers.{layer}.bias"])
+            layer += 1
+        parts.append(x)
+    if "users.gmf" in state:
+        p = state["users.gmf"][users]
+        parts.append(p * plain_vectors(state, "items.gmf", p, items))
+    return (torch.cat(parts, dim=-1) @ state["output.weight"].T + state["output.bias"])[..., 0]
+
+
+@pytest.mark.parametrize("make_items", MAKERS)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_scores_and_gradients_are_those_of_the_plain_form_batch_after_batch(spec, make_items):
+    ours = moved(spec, make_items)
+    for seed, shape in enumerate([(2, 40), (4, 25), (2, 40), (1, 3)]):
+        users, items = batch(*shape, seed)
+        state = {name: tensor.detach().double() for name, tensor in ours.state_dict().items()}
+        for name, _ in ours.named_parameters():
+            state[name].requires_grad_()
+        expected, scores = plain_scores(state, users, items), ours.pair_scores(users, items)
+        torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=1e-4)
+        smooth(expected).backward()
+        # The loss's own slope at the same scores: rounding of large scores is not what is tested.
+        scores.backward(
+            torch.autograd.grad(smooth(one := expected.detach().requires_grad_()), one)[0].float()
+        )
+        for name, parameter in ours.named_parameters():
+            torch.testing.assert_close(
+                parameter.grad.double(), state[name].grad, rtol=1e-4, atol=1e-5 * shape[0] * shape[1] ** 2
+            )
+            parameter.grad = None
+
+
+@pytest.mark.parametrize("make_items", MAKERS)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_gradients_add_up_over_batches_and_copies_have_their_own(spec, make_items):
+    ours = moved(spec, make_items)
+    one, other = batch(2, 30), batch(3, 20, seed=1)
+    smooth(ours.pair_scores(*one)).backward()
+    before = {name: parameter.grad.clone() for name, parameter in ours.named_parameters()}
+    copied = copy.deepcopy(ours)
+    copied.zero_grad()
+    smooth(copied.pair_scores(*other)).backward()
+    still_open = smooth(ours.pair_scores(*other))
+    with torch.no_grad():
+        ours.pair_scores(*one)
+        ours.all_scores(torch.arange(U))
+    smooth(copied.pair_scores(*one)).backward()
+    for name, parameter in ours.named_parameters():
+        assert torch.equal(parameter.grad, before[name])
+    still_open.backward()
+    both = dict(copied.named_parameters())
+    for name, parameter in ours.named_parameters():
+        torch.testing.assert_close(parameter.grad, both[name].grad, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("make_items", MAKERS)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_no_network_differentiates_what_the_next_batch_overwrote(spec, make_items):
+    ours = moved(spec, make_items)
+    first = ours.pair_scores(*batch(2, 8)).sum()
+    ours.pair_scores(*batch(2, 8, seed=1))
+    with pytest.raises(RuntimeError, match=r"before the next batch is scored|modified by an inplace"):
+        first.backward()
+    assert all(parameter.grad is None for name, parameter in ours.named_parameters() if "table" in name)
+
+
+@pytest.mark.parametrize("make_items", MAKERS)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("n_users", [1, 8, 19])
 def test_all_scores_are_those_of_all_pairs(spec, make_items, n_users):
-    ours = spec.network(20, N, generator(), make_items)
+    ours = moved(spec, make_items, n_users=20)
     with torch.no_grad():
-        for parameter in ours.parameters():  # away from the tiny initial values and the zero biases
-            parameter.add_(torch.randn(parameter.shape, generator=generator(1)))
         users = torch.randperm(20, generator=generator(2))[:n_users]
         pairs = ours.pair_scores(users, torch.arange(N)[:, None].expand(N, n_users))
         scores = ours.all_scores(users)

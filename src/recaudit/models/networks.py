@@ -6,13 +6,13 @@ units.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
+
+from recaudit.models.closed_form import Workspace, perceptron, rows, table_dots
 
 __all__ = ["DotProduct", "ItemTable", "ItemVectors", "NCFNetwork", "Network", "factors"]
 
@@ -38,7 +38,10 @@ class ItemVectors(nn.Module, ABC):
 
     @abstractmethod
     def vectors(self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B D"]:
-        """Return the vectors of ``items[m, b]`` as user vector ``users[b]`` meets them."""
+        """Return the vectors of ``items[m, b]`` as user vector ``users[b]`` meets them.
+
+        They may lie in buffers that the next call overwrites: differentiate a batch before the next one.
+        """
 
     @abstractmethod
     def dots(
@@ -66,81 +69,19 @@ def factors(n: int, size: int, generator: torch.Generator) -> nn.Parameter:
     return nn.Parameter(torch.randn(n, size, generator=generator) * 0.01)
 
 
-@dataclass(eq=False)
-class _Workspace:
-    """Buffers of the closed-form gradient, kept between batches: fresh ones would fault in each page anew."""
-
-    rows: dict[tuple[int, int], tuple[Tensor, ...]] = field(default_factory=dict)
-    gradients: dict[int, Tensor] = field(default_factory=dict)
-    forwards: int = 0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Workspace":
-        """Return empty buffers: those of a copied network are its own, found by its own tables."""
-        return _Workspace()
-
-    def gathered(self, table: Tensor, n_items: int, n_pairs: int) -> tuple[Tensor, ...]:
-        """Return (B, D) buffers: one for users, one to spare, and one for each of the M items."""
-        key = (n_items, n_pairs)
-        if key not in self.rows:
-            self.rows[key] = tuple(table.new_empty(n_pairs, table.shape[1]) for _ in range(2 + n_items))
-        return self.rows[key]
-
-    def add(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
-        """Add ``values`` to the gradient of ``table`` at ``rows``."""
-        if table.grad is None:
-            if id(table) not in self.gradients:
-                self.gradients[id(table)] = torch.empty_like(table)
-            table.grad = self.gradients[id(table)].zero_()
-        table.grad.index_add_(0, rows, values)
-
-
-def _table_dots(
-    users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, work: _Workspace
-) -> Tensor:
-    """Return inner products of rows of two tables, with the gradient in closed form.
-
-    With scores x_m = p·q_m, the gradient of a loss is ∂p = Σ_m (∂x_m) q_m and ∂q_m = (∂x_m) p. A hook on the
-    scores writes it straight into the tables' ``grad``, through buffers that live as long as the network,
-    which saves autograd's dense temporaries; any loss of the scores works.
-    """
-    p, spare, *q = work.gathered(users_table, *items.shape)
-    scores = users_table.new_empty(items.shape)
-    with torch.no_grad():
-        torch.index_select(users_table, 0, users, out=p)
-        # Here and below, what was just written is used while it is in cache.
-        for q_m, rows, scores_m in zip(q, items, scores, strict=True):
-            torch.index_select(items_table, 0, rows, out=q_m)
-            torch.sum(torch.mul(p, q_m, out=spare), dim=-1, out=scores_m)
-    work.forwards += 1
-    turn = work.forwards
-
-    def write(gradient: Tensor) -> None:
-        if turn != work.forwards:
-            raise RuntimeError("a batch's loss must be differentiated once, before the next batch is scored")
-        work.forwards += 1  # what the buffers hold is overwritten below
-        torch.mul(q[0], gradient[0][:, None], out=spare)
-        for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
-            spare.addcmul_(q_m, gradient_m[:, None])
-        work.add(users_table, users, spare)
-        for q_m, gradient_m, rows in zip(q, gradient, items, strict=True):
-            work.add(items_table, rows, torch.mul(p, gradient_m[:, None], out=q_m))
-
-    scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
-    return scores
-
-
 class ItemTable(ItemVectors):
     """One learned vector an item, the same for all users."""
 
     def __init__(self, table: nn.Parameter) -> None:
         super().__init__()
         self.table = table
-        self._work = _Workspace()
+        self._work = Workspace()
 
     def vectors(self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B D"]:
         """Return rows of the table."""
         del users
-        return nn.functional.embedding(items, self.table)
+        work = self._work.current()
+        return rows(self.table, items, work, work.begin(), "items")
 
     def dots(
         self, table: Float32[Tensor, "U D"], users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
@@ -148,7 +89,7 @@ class ItemTable(ItemVectors):
         """Return inner products of rows of both tables; their gradient is in closed form."""
         if not torch.is_grad_enabled():
             return (table[users] * self.table[items]).sum(-1)
-        return _table_dots(table, self.table, users, items, self._work)
+        return table_dots(table, self.table, users, items, self._work)
 
     def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
         """Return one matrix product."""
@@ -229,21 +170,24 @@ class NCFNetwork(Network):
         if "gmf" in users:
             width += size
         self.output = _glorot(width, 1, generator)
+        self._work = Workspace()
 
     def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
-        """Return the scores of pairs."""
-        parts = []
+        """Return the scores of pairs; the perceptron's gradient is in closed form."""
+        work = self._work.current()
+        turn = work.begin()
+        weight: Tensor = self.output.weight[0]
+        scores: Tensor = self.output.bias
         if "mlp" in self.users:
-            p = nn.functional.embedding(users, self.users["mlp"])
+            p = rows(self.users["mlp"], users, work, turn, "mlp")
             q = self._vectors("mlp").vectors(p, items)
-            x = torch.cat([p.expand_as(q), q], dim=-1)
-            for layer in self.layers:
-                x = torch.relu(layer(x))
-            parts.append(x)
+            layers = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+            width = layers[-1].out_features
+            scores = scores + perceptron(p, q, layers, weight[:width], work=work, turn=turn)
+            weight = weight[width:]
         if "gmf" in self.users:
-            p = nn.functional.embedding(users, self.users["gmf"])
-            parts.append(p * self._vectors("gmf").vectors(p, items))
-        scores: Tensor = self.output(torch.cat(parts, dim=-1)).squeeze(-1)
+            p = rows(self.users["gmf"], users, work, turn, "gmf")
+            scores = scores + (p * self._vectors("gmf").vectors(p, items)) @ weight
         return scores
 
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:

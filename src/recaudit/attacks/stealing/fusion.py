@@ -1,9 +1,12 @@
 """Attention fusion of learned and auxiliary item vectors (Zhu et al. 2023, section 4.2, Eq. 5-8)."""
 
+from typing import Any
+
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
+from recaudit.models.closed_form import Workspace, through_relu
 from recaudit.models.networks import ItemVectors
 
 __all__ = ["FusedItems"]
@@ -28,48 +31,67 @@ class FusedItems(ItemVectors):
     positive or both negative, so w·ReLU(p∘q) = (w∘p⁺)·q⁺ + (w∘p⁻)·q⁻ with p⁺ = max(p, 0), p⁻ = min(p, 0).
     That is exact and needs matrix products alone.
 
+    Items whose auxiliary vectors the attacker may not use (section 5.3.3, Figure 5) have β' = 0.
+
+    The gradient is in closed form, in buffers kept between batches. With γ = ∂β' β' (1 - β'), the gradient
+    before the sigmoid, e^a = γ w∘1[p∘q^a > 0] and e^c = γ w∘1[p∘q^c > 0]:
+
+    .. math::
+        \partial\beta' = \partial q^f \cdot (q^a - q^c), \quad
+        \partial w = \sum \gamma (ReLU(p \odot q^a) - ReLU(p \odot q^c))
+
+        \partial q^c = (1 - \beta') \partial q^f - e^c \odot p, \quad
+        \partial p = \sum_m e^a \odot q^a - e^c \odot q^c
+
+    and for the inner product x = p·q^f, where ∂q^f = ∂x p, besides ∂x q^f to ∂p.
+
     Args:
         table: the learned item vectors (I, D), from their initial values on.
         auxiliary: the auxiliary model's item vectors (I, D), never trained.
         generator: draws the attention's weights, uniform in ±1/√D as a linear layer's are.
+        common: the items (I) whose auxiliary vectors are used; all where left out.
     """
 
     auxiliary: Tensor
+    common: Tensor
+    _masked: bool
 
     def __init__(
-        self, table: nn.Parameter, auxiliary: Float32[Tensor, "I D"], generator: torch.Generator
+        self,
+        table: nn.Parameter,
+        auxiliary: Float32[Tensor, "I D"],
+        generator: torch.Generator,
+        common: Bool[Tensor, "I"] | None = None,
     ) -> None:
         super().__init__()
-        size = table.shape[1]
+        n_items, size = table.shape
         self.table = table
         self.register_buffer("auxiliary", auxiliary)
+        self.register_buffer("common", torch.ones(n_items, dtype=torch.bool) if common is None else common)
         self.attention = nn.Parameter((torch.rand(size, generator=generator) * 2 - 1) / size**0.5)
-
-    def _auxiliary_share(self, p: Tensor, learned: Tensor, auxiliary: Tensor) -> Tensor:
-        """Return β' of Eq. 6 for user vectors (B, D) and item vectors (M, B, D)."""
-        difference = torch.relu(p * auxiliary) - torch.relu(p * learned)
-        return torch.sigmoid(difference @ self.attention)
+        self._work = Workspace()
+        _note_mask(self)
+        self.register_load_state_dict_post_hook(_note_mask)  # type: ignore[no-untyped-call]
 
     def vectors(self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B D"]:
-        """Return the fused vectors of Eq. 7."""
-        learned = nn.functional.embedding(items, self.table)
-        auxiliary = nn.functional.embedding(items, self.auxiliary)
-        share = self._auxiliary_share(users, learned, auxiliary)
-        return learned + share[..., None] * (auxiliary - learned)
+        """Return the fused vectors of Eq. 7; with gradients, in a buffer that the next call overwrites."""
+        fused: Tensor = _Vectors.apply(users, self.attention, self, items, self._work.current())  # type: ignore[no-untyped-call]
+        return fused
 
     def dots(
         self, table: Float32[Tensor, "U D"], users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
     ) -> Float32[Tensor, "M B"]:
         """Return Eq. 8 for pairs."""
-        p = nn.functional.embedding(users, table)
-        return (p * self.vectors(p, items)).sum(-1)
+        dots: Tensor = _Dots.apply(self.attention, table, users, self, items, self._work.current())  # type: ignore[no-untyped-call]
+        return dots
 
     def _auxiliary_share_of_all(self, p: Tensor) -> Tensor:
         """Return β' of Eq. 6 for user vectors (B, D) and all items, by the split into signs: (B, I)."""
         positive, negative = self.attention * p.clamp_min(0), self.attention * p.clamp_max(0)
         logits = positive @ (self.auxiliary.clamp_min(0) - self.table.clamp_min(0)).T
         logits += negative @ (self.auxiliary.clamp_max(0) - self.table.clamp_max(0)).T
-        return torch.sigmoid_(logits)
+        share = torch.sigmoid_(logits)
+        return share.mul_(self.common) if self._masked else share
 
     def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
         """Return Eq. 8 for all items, with matrix products alone."""
@@ -88,3 +110,124 @@ class FusedItems(ItemVectors):
     def learned(self) -> Float32[Tensor, "I D"]:
         """Return the learned part, without the auxiliary vectors."""
         return self.table.detach()
+
+
+def _note_mask(fused: FusedItems, *_: object) -> None:
+    """Note whether any item's auxiliary vector is not used: without such items a mask costs nothing."""
+    fused._masked = not bool(fused.common.all())
+
+
+class _Attended:
+    """User vectors p (B, D) that met M items each: their vectors, products after ReLU, and shares β' (M, B).
+
+    ``more`` (M, B) is p·q^a - p·q^c and ``plain`` (M, B) is p·q^c, where ``dots`` asks for them.
+    """
+
+    def __init__(self, p: Tensor, fused: FusedItems, items: Tensor, work: Workspace, *, dots: bool) -> None:
+        self.p, self.fused, self.items, self.work = p, fused, items, work
+        self.turn = work.begin()
+        self.spare = work.buffer("spare", p, *p.shape)
+        self.learned, self.of_learned, self.auxiliary, self.of_auxiliary = (
+            [work.buffer(f"{name} {m}", p, *p.shape) for m in range(len(items))]
+            for name in ("learned", "of learned", "auxiliary", "of auxiliary")
+        )
+        logits, self.plain, self.more = (p.new_empty(items.shape) for _ in range(3))
+        for m, chosen in enumerate(items):
+            plain, alpha = self._met(fused.table, chosen, self.learned[m], self.of_learned[m], dots)
+            more, beta = self._met(fused.auxiliary, chosen, self.auxiliary[m], self.of_auxiliary[m], dots)
+            torch.sub(beta, alpha, out=logits[m])
+            if plain is not None and more is not None:
+                self.plain[m] = plain
+                torch.sub(more, plain, out=self.more[m])
+        self.share = torch.sigmoid_(logits)
+        if fused._masked:
+            self.share *= fused.common[items]
+
+    def _met(
+        self, table: Tensor, chosen: Tensor, vectors: Tensor, products: Tensor, dots: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        """Fill q and ReLU(p∘q) of one item a user; return p·q if asked for, and w·ReLU(p∘q)."""
+        torch.index_select(table, 0, chosen, out=vectors)
+        torch.mul(self.p, vectors, out=products)
+        sums = products.sum(-1) if dots else None
+        return sums, products.relu_() @ self.fused.attention
+
+    def attention_gradient(self, m: int, slope: Tensor) -> Tensor:
+        """Return ∂w, and turn the products into e^c and e^a; ``slope`` is γ (B) of the m-th items."""
+        gradient = slope @ self.of_auxiliary[m] - slope @ self.of_learned[m]
+        outer = torch.mul(slope[:, None], self.fused.attention, out=self.spare)
+        through_relu(outer, self.of_learned[m], out=self.of_learned[m])
+        through_relu(outer, self.of_auxiliary[m], out=self.of_auxiliary[m])
+        return gradient
+
+
+class _Vectors(torch.autograd.Function):
+    """Eq. 7, as a function of p and w; the gradient of the learned vectors is added to their table's."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd passes by position
+        ctx: Any, p: Tensor, attention: Tensor, fused: FusedItems, items: Tensor, work: Workspace
+    ) -> Tensor:
+        del attention  # it is fused.attention, named for autograd
+        ctx.met = met = _Attended(p, fused, items, work, dots=False)
+        vectors = work.buffer("fused", p, len(items), *p.shape)
+        for m, share in enumerate(met.share[..., None]):
+            torch.lerp(met.learned[m], met.auxiliary[m], share, out=vectors[m])
+        return vectors.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        met: _Attended = ctx.met
+        met.work.check(met.turn)
+        met.work.begin()  # what the buffers hold is overwritten below
+        of_p, of_w = torch.zeros_like(met.p), torch.zeros_like(met.fused.attention)
+        for m, (share, of_q) in enumerate(zip(met.share, gradient, strict=True)):
+            learned, e_c, e_a = met.learned[m], met.of_learned[m], met.of_auxiliary[m]
+            of_share = torch.sub(met.auxiliary[m], learned, out=met.spare).mul_(of_q).sum(-1)
+            of_w += met.attention_gradient(m, of_share * share * (1 - share))
+            of_p.addcmul_(e_a, met.auxiliary[m]).addcmul_(e_c, learned, value=-1)
+            of_learned = torch.mul(of_q, (1 - share)[:, None], out=met.spare).addcmul_(e_c, met.p, value=-1)
+            met.work.add(met.fused.table, met.items[m], of_learned)
+        return of_p, of_w, None, None, None
+
+
+class _Dots(torch.autograd.Function):
+    """Eq. 8, as a function of w; the gradients of user and of learned vectors are added to their tables'."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd passes by position
+        ctx: Any,
+        attention: Tensor,
+        table: Tensor,
+        users: Tensor,
+        fused: FusedItems,
+        items: Tensor,
+        work: Workspace,
+    ) -> Tensor:
+        del attention  # it is fused.attention, named for autograd
+        p = work.buffer("users", table, len(users), table.shape[1])
+        torch.index_select(table, 0, users, out=p)
+        ctx.met = met = _Attended(p, fused, items, work, dots=True)
+        ctx.given = table, users
+        return torch.addcmul(met.plain, met.share, met.more)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        met: _Attended = ctx.met
+        table, users = ctx.given
+        met.work.check(met.turn)
+        met.work.begin()  # what the buffers hold is overwritten below
+        of_auxiliary = gradient * met.share
+        of_learned = gradient - of_auxiliary
+        slopes = of_learned * met.share * met.more
+        of_p = met.work.buffer("gradient of users", met.p, *met.p.shape).zero_()
+        of_w = torch.zeros_like(met.fused.attention)
+        for m, slope in enumerate(slopes):
+            of_w += met.attention_gradient(m, slope)
+            # p·q^c and p·q^a have the gradients (1 - β') ∂x and β' ∂x, besides those through β'.
+            by_learned = torch.sub(of_learned[m][:, None], met.of_learned[m], out=met.of_learned[m])
+            by_auxiliary = met.of_auxiliary[m].add_(of_auxiliary[m][:, None])
+            of_p.addcmul_(by_learned, met.learned[m]).addcmul_(by_auxiliary, met.auxiliary[m])
+            met.work.add(met.fused.table, met.items[m], by_learned.mul_(met.p))
+        met.work.add(table, users, of_p)
+        return of_w, None, None, None, None, None

@@ -1,0 +1,191 @@
+"""Gradients written by hand, for what training spends its time on: each agrees with autograd's.
+
+Autograd allocates and fills dense temporaries at every step. These functions work in buffers that live as
+long as the network, and add a table's gradient straight to its ``grad``. So a batch must be differentiated
+before the next one is scored; else they raise ``RuntimeError``.
+
+Shapes are named B for users of a batch, M for items a user, D for factors and H for hidden units.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Workspace", "perceptron", "rows", "table_dots", "through_relu"]
+
+
+@dataclass(eq=False)
+class Workspace:
+    """Buffers of closed-form gradients, kept between batches: fresh ones would fault in each page anew."""
+
+    buffers: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
+    gradients: dict[int, Tensor] = field(default_factory=dict)
+    forwards: int = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Workspace":
+        """Return empty buffers: those of a copied network are its own, found by its own tables."""
+        return Workspace()
+
+    def current(self) -> "Workspace":
+        """Return these buffers, or without gradients fresh ones: looking must not disturb a batch."""
+        return self if torch.is_grad_enabled() else Workspace()
+
+    def begin(self) -> int:
+        """Return the turn of a batch that is about to be scored."""
+        self.forwards += 1
+        return self.forwards
+
+    def check(self, turn: int) -> None:
+        """Raise RuntimeError where the buffers no longer hold the batch of that ``turn``."""
+        if turn != self.forwards:
+            raise RuntimeError("a batch's loss must be differentiated once, before the next batch is scored")
+
+    def buffer(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """Return the buffer of this name and shape, on the device of ``like``, as it was last written."""
+        key = (name, like.device, *shape)
+        if key not in self.buffers:
+            self.buffers[key] = like.new_empty(shape)
+        return self.buffers[key]
+
+    def add(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
+        """Add ``values`` to the gradient of ``table`` at ``rows``."""
+        if table.grad is None:
+            if id(table) not in self.gradients:
+                self.gradients[id(table)] = torch.empty_like(table)
+            table.grad = self.gradients[id(table)].zero_()
+        table.grad.index_add_(0, rows, values)
+
+
+def table_dots(
+    users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, work: Workspace
+) -> Tensor:
+    """Return inner products of rows of two tables, with the gradient in closed form.
+
+    With scores x_m = p·q_m, the gradient of a loss is ∂p = Σ_m (∂x_m) q_m and ∂q_m = (∂x_m) p. A hook on the
+    scores writes it; any loss of the scores works.
+    """
+    turn = work.begin()
+    shape = (len(users), users_table.shape[1])
+    p, spare = (work.buffer(name, users_table, *shape) for name in ("users", "spare"))
+    q = [work.buffer(f"items {m}", users_table, *shape) for m in range(len(items))]
+    scores = users_table.new_empty(items.shape)
+    with torch.no_grad():
+        torch.index_select(users_table, 0, users, out=p)
+        # Here and below, what was just written is used while it is in cache.
+        for q_m, chosen, scores_m in zip(q, items, scores, strict=True):
+            torch.index_select(items_table, 0, chosen, out=q_m)
+            torch.sum(torch.mul(p, q_m, out=spare), dim=-1, out=scores_m)
+
+    def write(gradient: Tensor) -> None:
+        work.check(turn)
+        work.begin()  # what the buffers hold is overwritten below
+        torch.mul(q[0], gradient[0][:, None], out=spare)
+        for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
+            spare.addcmul_(q_m, gradient_m[:, None])
+        work.add(users_table, users, spare)
+        for q_m, gradient_m, chosen in zip(q, gradient, items, strict=True):
+            work.add(items_table, chosen, torch.mul(p, gradient_m[:, None], out=q_m))
+
+    scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
+    return scores
+
+
+def rows(table: Tensor, chosen: Tensor, work: Workspace, turn: int, name: str) -> Tensor:
+    """Return rows of a table, of shape (*chosen.shape, D); their gradient is added to ``table.grad``."""
+    found: Tensor = _Rows.apply(table, chosen, work, turn, name)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd passes by position
+        ctx: Any, table: Tensor, chosen: Tensor, work: Workspace, turn: int, name: str
+    ) -> Tensor:
+        ctx.given = table, chosen, work, turn
+        found = work.buffer(f"rows {name}", table, chosen.numel(), table.shape[1])
+        torch.index_select(table.detach(), 0, chosen.flatten(), out=found)
+        return found.view(*chosen.shape, -1).detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, ...]:
+        table, chosen, work, turn = ctx.given
+        work.check(turn)
+        work.add(table, chosen.flatten(), gradient.reshape(chosen.numel(), -1))
+        return None, None, None, None, None
+
+
+def perceptron(
+    p: Tensor, q: Tensor, layers: Sequence[torch.nn.Linear], output: Tensor, *, work: Workspace, turn: int
+) -> Tensor:
+    """Return w·h_L of a multi-layer perceptron over user vectors (B, D) and item vectors (M, B, D): (M, B).
+
+    h_1 = ReLU(W_p p + W_q q + b_1), in which W_p p is computed once for all M items of a user, and
+    h_l = ReLU(W_l h_(l-1) + b_l). With g_l the gradient before the l-th ReLU, g_L = ∂x w ∘ 1[h_L > 0] and
+    g_(l-1) = W_l^T g_l ∘ 1[h_(l-1) > 0]; then ∂W_l = Σ g_l h_(l-1)^T, ∂b_l = Σ g_l, ∂q = W_q^T g_1 and
+    ∂p = W_p^T Σ_m g_1.
+
+    Args:
+        p: the users' vectors.
+        q: the vectors of their items.
+        layers: the first takes user and item vectors side by side.
+        output: the weights w (H_L).
+        work: holds the hidden units and their gradients.
+        turn: what ``work.begin()`` returned for this batch.
+    """
+    parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    scores: Tensor = _Perceptron.apply(work, turn, p, q, output, *parameters)  # type: ignore[no-untyped-call]
+    return scores
+
+
+class _Perceptron(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd passes by position
+        ctx: Any, work: Workspace, turn: int, p: Tensor, q: Tensor, output: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        n_pairs = q.shape[0] * q.shape[1]
+        hidden = [work.buffer(f"hidden {n}", q, n_pairs, len(w)) for n, w in enumerate(weights)]
+        of_users, of_items = torch.split(weights[0], p.shape[1], dim=1)
+        x = torch.mm(q.reshape(n_pairs, -1), of_items.T, out=hidden[0])
+        x.view(*q.shape[:2], -1).add_(torch.addmm(biases[0], p, of_users.T))
+        x.relu_()
+        for weight, bias, out in zip(weights[1:], biases[1:], hidden[1:], strict=True):
+            x = torch.addmm(bias, x, weight.T, out=out).relu_()
+        ctx.given = work, turn, p, q, output, weights, hidden
+        return (x @ output).view(q.shape[:2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        work, turn, p, q, output, weights, hidden = ctx.given
+        work.check(turn)
+        gradient = gradient.reshape(-1)
+        found: list[Tensor] = []  # of the layers, last one first: ∂b, ∂W
+        g = torch.mul(gradient[:, None], output, out=_beside(work, hidden, -1))
+        for n in reversed(range(1, len(weights))):
+            through_relu(g, hidden[n], out=g)
+            found += [g.sum(0), g.T @ hidden[n - 1]]
+            g = torch.mm(g, weights[n], out=_beside(work, hidden, n - 1))
+        through_relu(g, hidden[0], out=g)
+        of_users, of_items = torch.split(weights[0], p.shape[1], dim=1)
+        by_item = g.view(*q.shape[:2], -1)
+        of_user = work.buffer("hidden of users", g, *by_item.shape[1:]).copy_(by_item[0])
+        for one in by_item[1:]:
+            of_user += one
+        q = q.reshape(len(g), -1)
+        found += [of_user.sum(0), torch.cat([of_user.T @ p, g.T @ q], dim=1)]
+        of_p = torch.mm(of_user, of_users, out=work.buffer("gradient of users", p, *p.shape))
+        of_q = torch.mm(g, of_items, out=work.buffer("gradient of items", q, *q.shape))
+        return None, None, of_p, of_q.view(*by_item.shape[:2], -1), gradient @ hidden[-1], *reversed(found)
+
+
+def _beside(work: Workspace, hidden: Sequence[Tensor], n: int) -> Tensor:
+    """Return the buffer for the gradient of the n-th layer's hidden units."""
+    return work.buffer(f"gradient {n % len(hidden)}", hidden[n], *hidden[n].shape)
+
+
+def through_relu(gradient: Tensor, rectified: Tensor, *, out: Tensor) -> None:
+    """Write ``gradient`` to ``out``, and zero where ReLU left zero; ``out`` may be either of the others."""
+    torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=out)
