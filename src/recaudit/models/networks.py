@@ -5,7 +5,7 @@ units.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -14,7 +14,11 @@ from torch import Tensor, nn
 
 from recaudit.models.closed_form import Workspace, perceptron, rows, table_dots
 
-__all__ = ["DotProduct", "ItemTable", "ItemVectors", "NCFNetwork", "Network", "factors"]
+__all__ = ["DotProduct", "ItemTable", "ItemVectors", "NCFNetwork", "Network", "Projection", "factors"]
+
+
+Projection = Callable[[Tensor, slice], Tensor]
+"""Gives the projected vectors (#B, i, H) of a range of i items as users (B, D) meet them."""
 
 
 class Network(nn.Module, ABC):
@@ -54,10 +58,17 @@ class ItemVectors(nn.Module, ABC):
         """Return the inner products of user vectors with the vectors of all items."""
 
     @abstractmethod
+    def projection(self, weight: Float32[Tensor, "H D"]) -> Projection:
+        """Return what gives the vectors of a range of items, as users meet them, times ``weight`` transposed.
+
+        What does not depend on the users is computed here, once.
+        """
+
     def all_projected(
         self, users: Float32[Tensor, "B D"], weight: Float32[Tensor, "H D"]
     ) -> Float32[Tensor, "#B I H"]:
         """Return the vectors of all items, as the users meet them, times ``weight`` transposed."""
+        return self.projection(weight)(users, slice(None))
 
     @abstractmethod
     def learned(self) -> Float32[Tensor, "I D"]:
@@ -95,12 +106,10 @@ class ItemTable(ItemVectors):
         """Return one matrix product."""
         return users @ self.table.T
 
-    def all_projected(
-        self, users: Float32[Tensor, "B D"], weight: Float32[Tensor, "H D"]
-    ) -> Float32[Tensor, "#B I H"]:
-        """Return the projected table, once for all users."""
-        del users
-        return (self.table @ weight.T)[None]
+    def projection(self, weight: Float32[Tensor, "H D"]) -> Projection:
+        """Return what cuts ranges from the projected table, the same for all users."""
+        projected = (self.table @ weight.T)[None]
+        return lambda _, items: projected[:, items]
 
     def learned(self) -> Float32[Tensor, "I D"]:
         """Return the table."""
@@ -149,6 +158,7 @@ class NCFNetwork(Network):
     """
 
     USERS_AT_A_TIME = 8
+    ITEMS_AT_A_TIME = 512
 
     def __init__(
         self,
@@ -191,29 +201,39 @@ class NCFNetwork(Network):
         return scores
 
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
-        """Return the scores of all items, a few users at a time so that hidden units stay in cache."""
+        """Return the scores of all items, few users and items at a time: hidden units stay in cache."""
         # Groups of one size: products of fewer rows may round differently; no score may depend on company.
         padding = users[-1:].expand(-len(users) % self.USERS_AT_A_TIME)
         groups = torch.cat([users, padding]).view(-1, self.USERS_AT_A_TIME)
-        return torch.cat([self._all_scores(group) for group in groups])[: len(users)]
-
-    def _all_scores(self, users: Tensor) -> Tensor:
-        weight: Tensor = self.output.weight[0]
         scores: Tensor = self.output.bias
+        weight: Tensor = self.output.weight[0]
         if "mlp" in self.users:
-            p = self.users["mlp"][users]
-            first = self.layers[0]
-            assert isinstance(first, nn.Linear)
-            of_users, of_items = torch.split(first.weight, p.shape[1], dim=1)
-            x = self._vectors("mlp").all_projected(p, of_items) + (p @ of_users.T + first.bias)[:, None]
-            x = torch.relu_(x)
-            for layer in self.layers[1:]:
-                x = torch.relu_(layer(x))
-            scores = scores + x @ weight[: x.shape[-1]]
-            weight = weight[x.shape[-1] :]
+            width = len(weight) - (self.users["gmf"].shape[1] if "gmf" in self.users else 0)
+            scores = scores + self._all_perceptrons(groups, weight[:width])
+            weight = weight[width:]
         if "gmf" in self.users:
-            p = self.users["gmf"][users]
-            scores = scores + self._weighted_gmf(p, weight)
+            table = self.users["gmf"]
+            scores = scores + torch.cat([self._weighted_gmf(table[group], weight) for group in groups])
+        return scores[: len(users)]
+
+    def _all_perceptrons(self, groups: Tensor, output: Tensor) -> Tensor:
+        """Return the perceptron's part of the scores of all items for groups of users."""
+        vectors, table = self._vectors("mlp"), self.users["mlp"]
+        first = self.layers[0]
+        assert isinstance(first, nn.Linear)
+        of_users, of_items = torch.split(first.weight, table.shape[1], dim=1)
+        project = vectors.projection(of_items)
+        n_items = len(vectors.learned())
+        scores = table.new_empty(groups.numel(), n_items)
+        for users, of_group in zip(groups, scores.split(self.USERS_AT_A_TIME), strict=True):
+            p = table[users]
+            of_user = (p @ of_users.T + first.bias)[:, None]
+            for start in range(0, n_items, self.ITEMS_AT_A_TIME):
+                items = slice(start, start + self.ITEMS_AT_A_TIME)
+                x = torch.relu_(project(p, items) + of_user)
+                for layer in self.layers[1:]:
+                    x = torch.relu_(layer(x))
+                of_group[:, items] = x @ output
         return scores
 
     def _weighted_gmf(self, p: Tensor, weight: Tensor) -> Tensor:

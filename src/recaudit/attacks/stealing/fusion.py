@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
 from recaudit.models.closed_form import Workspace, through_relu
-from recaudit.models.networks import ItemVectors
+from recaudit.models.networks import ItemVectors, Projection
 
 __all__ = ["FusedItems"]
 
@@ -85,27 +85,36 @@ class FusedItems(ItemVectors):
         dots: Tensor = _Dots.apply(self.attention, table, users, self, items, self._work.current())  # type: ignore[no-untyped-call]
         return dots
 
-    def _auxiliary_share_of_all(self, p: Tensor) -> Tensor:
-        """Return β' of Eq. 6 for user vectors (B, D) and all items, by the split into signs: (B, I)."""
-        positive, negative = self.attention * p.clamp_min(0), self.attention * p.clamp_max(0)
-        logits = positive @ (self.auxiliary.clamp_min(0) - self.table.clamp_min(0)).T
-        logits += negative @ (self.auxiliary.clamp_max(0) - self.table.clamp_max(0)).T
+    def _signs(self) -> tuple[Tensor, Tensor]:
+        """Return (q^a)⁺ - (q^c)⁺ and (q^a)⁻ - (q^c)⁻ of all items: (I, D)."""
+        return (
+            self.auxiliary.clamp_min(0) - self.table.clamp_min(0),
+            self.auxiliary.clamp_max(0) - self.table.clamp_max(0),
+        )
+
+    def _auxiliary_shares(self, p: Tensor, signs: tuple[Tensor, Tensor], items: slice) -> Tensor:
+        """Return β' of Eq. 6 for user vectors (B, D) and a range of items, by the split into signs."""
+        positive, negative = (table[items] for table in signs)
+        logits = (self.attention * p.clamp_min(0)) @ positive.T
+        logits += (self.attention * p.clamp_max(0)) @ negative.T
         share = torch.sigmoid_(logits)
-        return share.mul_(self.common) if self._masked else share
+        return share.mul_(self.common[items]) if self._masked else share
 
     def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
         """Return Eq. 8 for all items, with matrix products alone."""
-        share = self._auxiliary_share_of_all(users)
+        share = self._auxiliary_shares(users, self._signs(), slice(None))
         return torch.addcmul(users @ self.table.T, share, users @ (self.auxiliary - self.table).T)
 
-    def all_projected(
-        self, users: Float32[Tensor, "B D"], weight: Float32[Tensor, "H D"]
-    ) -> Float32[Tensor, "B I H"]:
-        """Return the fused vectors times ``weight`` transposed: both tables projected once, then mixed."""
-        share = self._auxiliary_share_of_all(users)
-        return torch.addcmul(
-            (self.table @ weight.T)[None], share[..., None], (self.auxiliary - self.table) @ weight.T
-        )
+    def projection(self, weight: Float32[Tensor, "H D"]) -> Projection:
+        """Return what mixes the two tables, both projected once."""
+        signs = self._signs()
+        plain, more = self.table @ weight.T, (self.auxiliary - self.table) @ weight.T
+
+        def project(users: Tensor, items: slice) -> Tensor:
+            share = self._auxiliary_shares(users, signs, items)
+            return torch.addcmul(plain[items], share[..., None], more[items])
+
+        return project
 
     def learned(self) -> Float32[Tensor, "I D"]:
         """Return the learned part, without the auxiliary vectors."""
