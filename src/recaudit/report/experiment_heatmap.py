@@ -1,0 +1,100 @@
+"""An experiment as heatmaps: one an attack, two axes of the grid down and across."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from recaudit.report.experiment_panels import INK, MUTED, RULE, WIDTH, columns_of, limit_of
+from recaudit.report.experiment_rows import Experiment, Group, Point, decimals, interval
+from recaudit.report.rows import CEILING, FLOOR
+
+__all__ = ["draw_heatmap"]
+
+# One hue from light to dark, which every form of colour vision and a print in grey keep in order.
+_COLOURS = colormaps["Blues"]
+
+
+def draw_heatmap(experiment: Experiment) -> Figure:
+    """Return a panel an attack, one axis down and the other across, and one of floor and ceiling."""
+    groups = experiment.groups
+    maps: list[tuple[Group, tuple[str, ...]]] = [
+        (group, (row,)) for group in groups for row in experiment.attacks
+    ]
+    if experiment.compared:
+        maps += [(group, (FLOOR, CEILING)) for group in groups]
+    columns = columns_of(len(maps), len(maps))
+    rows = math.ceil(len(maps) / columns)
+    down = len({experiment.labels(cell)[0] for cell in groups[0].cells})
+    canvas = Figure(figsize=(WIDTH, rows * (0.42 * down + 0.62) + 0.2), layout="constrained")
+    panels = canvas.subplots(rows, columns, squeeze=False).flatten()
+    points = [experiment.find(row, cell) for group, shown in maps for cell in group.cells for row in shown]
+    scale = Normalize(0, limit_of(points))
+    for panel, (group, shown) in zip(panels, maps, strict=False):
+        _heatmap_panel(panel, experiment, group, shown, scale)
+    for panel in panels[len(maps) :]:
+        panel.set_axis_off()
+    bar = canvas.colorbar(
+        ScalarMappable(scale, _COLOURS), ax=list(panels), label=experiment.measure, aspect=30, pad=0.02
+    )
+    bar.outline.set_visible(False)
+    return canvas
+
+
+def _heatmap_panel(
+    panel: Axes, experiment: Experiment, group: Group, shown: Sequence[str], scale: Normalize
+) -> None:
+    """Draw one attack over both axes, or floor and ceiling over the first one alone."""
+    first, second = experiment.inner
+    cells = {tuple(experiment.labels(cell)): cell for cell in group.cells}
+    down = list(dict.fromkeys(one for one, _ in cells))
+    across = list(dict.fromkeys(other for _, other in cells))
+    alone = len(shown) == 1
+    for y, one in enumerate(down):
+        for x, other in enumerate(across if alone else shown):
+            cell = cells[one, other if alone else across[0]]
+            _square(panel, (x, y), experiment.find(shown[0] if alone else other, cell), scale)
+    panel.set_xlim(-0.5, len(across if alone else shown) - 0.5)
+    panel.set_ylim(len(down) - 0.5, -0.5)
+    names = across if alone else ["popular list", "retrained"]
+    panel.set_xticks(range(len(names)), names)
+    panel.set_yticks(range(len(down)), down)
+    panel.tick_params(length=0)
+    for side in panel.spines.values():
+        side.set_visible(False)
+    panel.set_ylabel(first.words, color=MUTED, fontsize=7.5)
+    panel.set_xlabel(second.words if alone else "no attack", color=MUTED, fontsize=7.5)
+    title = experiment.name_of(shown[0]) if alone else "floor and ceiling"
+    panel.set_title(f"{group.label}: {title}" if len(experiment.groups) > 1 else title, color=INK)
+
+
+def _square(panel: Axes, at: tuple[int, int], point: Point, scale: Normalize) -> None:
+    x, y = at
+    box: dict[str, Any] = {"linewidth": 1.5, "edgecolor": "white"}
+    if point.value is None:
+        box |= {"facecolor": "#f4f5f7", "hatch": "////", "edgecolor": RULE, "linewidth": 0}
+    else:
+        box["facecolor"] = _COLOURS(scale(point.value))
+    panel.bar(x, 1, 1, bottom=y - 0.5, **box)
+    red, green, blue, _ = _COLOURS(scale(point.value or 0.0))
+    dark = point.value is not None and 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+    colour = "white" if dark else INK
+    if point.value is None:
+        panel.text(x, y, point.missing.replace(" ", "\n"), ha="center", va="center", fontsize=6, color=MUTED)
+        return
+    between = interval(point)
+    panel.text(
+        x,
+        y - (0.14 if between else 0),
+        decimals(point.value),
+        ha="center",
+        va="center",
+        fontsize=7.5,
+        color=colour,
+    )
+    panel.text(x, y + 0.24, between, ha="center", va="center", fontsize=5.5, color=colour)

@@ -1,0 +1,318 @@
+"""An experiment's tables and pictures, from invented results: they are no measurement of anything."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import polars as pl
+import pytest
+from rich.console import Console
+
+from recaudit.errors import UsageError
+from recaudit.experiments.grid import Grid, narrowed
+from recaudit.papers.catalogue import grid_names, load_grid
+from recaudit.report.experiment_figures import draw
+from recaudit.report.experiment_tables import markdown_table, terminal_table
+
+_SETTING = {
+    "data": "ml-1m",
+    "victim": "bpr",
+    "clone": "bpr",
+    "k": 50,
+    "known": 0.1,
+    "auxiliary_share": 1.0,
+    "common_items": 1.0,
+    "mixed": 0,
+    "queries": None,
+}
+_SCHEMA = {
+    "experiment": pl.String,
+    "attack": pl.String,
+    "metric": pl.String,
+    "users": pl.String,
+    **dict.fromkeys(("data", "victim", "clone"), pl.String),
+    **dict.fromkeys(("k", "mixed", "queries", "seeds"), pl.Int64),
+    **dict.fromkeys(("known", "auxiliary_share", "common_items"), pl.Float64),
+    **dict.fromkeys(("value", "low", "high", "published"), pl.Float64),
+}
+
+
+def results(grid: Grid, without: Callable[[str, Any], bool] = lambda attack, labels: False) -> pl.DataFrame:
+    """Return a row for each figure of the grid's cells, all values distinct, but for those ``without``."""
+    rows: list[dict[str, Any]] = []
+
+    def add(cell: Any, attack: str, metric: str, users: str) -> None:
+        value = 0.1 + 0.8 * (len(rows) * 0.6180339887 % 1)  # spread evenly, none twice
+        row = _SETTING | dict(cell.labels) | {"k": int(cell.metric.partition("@")[2])}
+        if attack in {"popularity", "retrained", "victim"}:
+            row["clone"] = None
+        paper = value - 0.0321 if "table" in grid.name and attack in grid.attacks else None
+        row |= {"value": value, "low": value - 0.03, "high": value + 0.02, "published": paper}
+        rows.append(
+            row
+            | {
+                "experiment": grid.name,
+                "attack": attack,
+                "metric": metric,
+                "users": users,
+                "seeds": cell.seeds,
+            }
+        )
+
+    for cell in grid.cells():
+        for attack in ("popularity", *grid.attacks, "retrained"):
+            if not without(attack, cell.labels):
+                agreement = f"agreement@{cell.metric.partition('@')[2]}"
+                add(cell, attack, agreement, "unqueried")
+                add(cell, attack, agreement, "queried")
+        add(cell, "victim", f"recall@{cell.metric.partition('@')[2]}", "target")
+    return pl.DataFrame(rows, schema=_SCHEMA)
+
+
+def printed(frame: pl.DataFrame, grid: Grid, width: int = 100) -> list[str]:
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(terminal_table(frame, grid))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def cells(text: str) -> list[list[list[str]]]:
+    """Return a Markdown text's tables as rows of cells."""
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    return [
+        [line.strip("| ").split(" | ") for line in table.splitlines() if not line.startswith("|---")]
+        for table in tables
+    ]
+
+
+def figure(frame: pl.DataFrame, attack: str, **labels: Any) -> str:
+    """Return what Markdown must show for one figure, taken from the frame itself."""
+    wanted = {"attack": attack, "users": "target" if attack == "victim" else "unqueried", **labels}
+    row = frame.filter(**wanted).row(0, named=True)
+    mark = "" if attack == "victim" else "**"
+    text = f"{mark}{row['value']:.3f}{mark} ({row['low']:.3f}–{row['high']:.3f})"
+    return text if row["published"] is None else f"{text} · *{row['published']:.3f}*"
+
+
+TABLE, LENGTHS, MODELS = (load_grid(f"zhu2023/{name}") for name in ("table4", "figure2", "figure6"))
+
+
+def test_a_table_shows_every_figure_of_the_frame_in_its_place() -> None:
+    frame = results(TABLE)
+    tables = cells(markdown_table(frame, TABLE))
+    names = {"popular list": "popularity", "target’s Recall@50": "victim"}
+    assert len(tables) == 3
+    for data, table in zip(("ml-1m", "ta-feng", "steam"), tables, strict=True):
+        assert table[0] == ["attack", "bpr", "ncf", "lmf"]
+        expected = ["popular list", *TABLE.attacks, "retrained", "target’s Recall@50"]
+        assert [row[0] for row in table[1:-1]] == expected
+        for row in table[1:-1]:
+            attack = names.get(row[0], row[0])
+            assert row[1:] == [figure(frame, attack, data=data, victim=v) for v in ("bpr", "ncf", "lmf")]
+
+
+def test_a_figure_has_a_row_a_value_and_a_column_an_attack() -> None:
+    frame = results(LENGTHS)
+    tables = cells(markdown_table(frame, LENGTHS))
+    for victim, table in zip(("bpr", "ncf", "lmf"), tables, strict=True):
+        assert [row[0] for row in table] == ["list length", *(str(k) for k in range(10, 101, 10))]
+        rows = ["popularity", *LENGTHS.attacks, "retrained", "victim"]
+        for k, row in zip(range(10, 101, 10), table[1:], strict=True):
+            assert row[1:-1] == [figure(frame, attack, victim=victim, k=k) for attack in rows]
+            assert row[-1] == "2"
+
+
+def test_a_heatmaps_floor_stands_beside_every_clone() -> None:
+    frame = results(MODELS)
+    (table,) = cells(markdown_table(frame, MODELS))
+    assert table[0][:3] == ["target", "clone", "popular list"]
+    assert len(table) == 10
+    for target, clone, floor, *rest in table[1:]:
+        assert floor == figure(frame, "popularity", victim=target)
+        assert rest[0] == figure(frame, "QSD", victim=target, clone=clone)
+
+
+def test_what_was_not_measured_is_said() -> None:
+    missing = lambda attack, labels: labels["data"] == "steam" or (attack, labels["victim"]) == ("PTA", "ncf")  # noqa: E731
+    frame = results(TABLE, missing)
+    ml_1m, _, steam = cells(markdown_table(frame, TABLE))
+    assert next(row for row in ml_1m if row[0] == "PTA")[2] == "not measured"
+    assert ml_1m[-1] == ["seeds", "5", "5", "5"]
+    assert all(row[1:] == ["not measured"] * 3 for row in steam[1:-2])
+    assert steam[-1] == ["seeds", "0†", "0†", "0†"]
+    text = "\n".join(printed(frame, TABLE))
+    assert text.count("not measured") == 2 + 7 * 3
+    empty = markdown_table(frame.clear(), TABLE)
+    assert empty.count("not measured") == 3 * 8 * 3
+
+
+def test_published_values_stay_where_ours_is_missing_or_not_available() -> None:
+    grid = narrowed(TABLE, {"data": ["ml-1m"], "victim": ["bpr"]}, None)
+    none = pl.lit(None, pl.Float64)
+    ptd, ptq = pl.col("attack") == "PTD", pl.col("attack") == "PTQ"
+    frame = results(grid).with_columns(
+        *(
+            pl.when(ptd | ptq).then(none).otherwise(pl.col(end)).alias(end)
+            for end in ("value", "low", "high")
+        ),
+        seeds=pl.when(ptd).then(0).otherwise("seeds"),
+        published=pl.when(ptd | ptq).then(0.4987).otherwise("published"),
+    )
+    (table,) = cells(markdown_table(frame, grid))
+    said = {row[0]: row[1] for row in table}
+    assert said["PTD"] == "not measured · *0.499*"
+    assert said["PTQ"] == "not available · *0.499*"
+
+
+def test_fewer_seeds_have_a_dagger_and_a_footnote() -> None:
+    text = markdown_table(results(TABLE), TABLE)
+    ml_1m, ta_feng, _ = cells(text)
+    assert ml_1m[-1] == ["seeds", "5", "5", "5"]
+    assert ta_feng[-1] == ["seeds", "5", "2†", "2†"]
+    assert "† fewer seeds than the grid’s 5." in text
+    all_same = narrowed(TABLE, {}, 2)
+    assert "†" not in markdown_table(results(all_same), all_same)
+    part = results(TABLE).with_columns(
+        seeds=pl.when(pl.col("attack") == "PTA").then(3).otherwise(pl.col("seeds"))
+    )
+    assert cells(markdown_table(part, TABLE))[0][-1] == ["seeds", "3–5†", "3–5†", "3–5†"]
+
+
+@pytest.mark.parametrize("name", grid_names())
+@pytest.mark.parametrize("width", [100, 80])
+def test_the_terminal_table_fits_and_cuts_nothing_off(name: str, width: int) -> None:
+    grid = load_grid(name)
+    frame = results(grid)
+    lines = printed(frame, grid, width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "…" not in text
+    users = pl.col("users") == grid.users
+    shown = frame.filter(users & pl.col("metric").str.starts_with(grid.metric.partition("@")[0]))
+    if grid.picture == "heatmap":  # floor and ceiling are the first of the equal ones of each clone
+        shown = shown.filter(pl.col("clone").is_not_null())
+    for value, low, high in shown.select("value", "low", "high").iter_rows():
+        assert f"{value:.3f}" in text
+        assert f"{low:.3f}–{high:.3f}" in text
+
+
+def test_many_cells_turn_into_rows_where_columns_do_not_fit() -> None:
+    frame = results(LENGTHS)
+    wide = [" ".join(line.split()) for line in printed(frame, LENGTHS, 100)]
+    assert "length list QSD PTD PTQ PTA PTAQ retrained seeds" in wide
+    narrow = [" ".join(line.split()) for line in printed(frame, LENGTHS, 80)]
+    assert "list length attack ours 95 % interval seeds" in narrow
+    assert sum(line.startswith("PTAQ 0.") for line in narrow) == 30
+
+
+def test_ours_stands_beside_published_above_its_interval() -> None:
+    grid = narrowed(TABLE, {"data": ["ml-1m"], "victim": ["bpr"]}, 2)
+    frame = results(grid)
+    lines = [" ".join(line.split()) for line in printed(frame, grid)]
+    row = frame.filter(attack="PTAQ", users="unqueried").row(0, named=True)
+    at = lines.index(f"PTAQ {row['value']:.3f} {row['published']:.3f}")
+    assert lines[at + 1] == f"({row['low']:.3f}–{row['high']:.3f})"
+    assert "attack 2 seeds" in lines
+
+
+def test_names_stay_names() -> None:
+    base = {"attacks": ["[red]a|b*c_"], "settings": {}}
+    grid = Grid(
+        name="a/b",
+        title="",
+        source="So_u*rce",
+        base=base,
+        axes={"data": ("d|1\x1b",)},
+        seeds=1,
+        metric="agreement@50",
+    )
+    frame = results(grid)
+    assert "\\[red]a\\|b\\*c\\_" in markdown_table(frame, grid)
+    assert "**d\\|1\N{REPLACEMENT CHARACTER}**" in markdown_table(frame, grid)
+    assert "[red]a|b*c_" in "\n".join(printed(frame, grid))
+
+
+def test_an_axis_without_a_column_is_a_users_mistake() -> None:
+    grid = Grid(
+        name="a/b",
+        title="",
+        source="",
+        base={"attacks": ["PTD"]},
+        axes={"victim.epochs": (1, 2)},
+        seeds=1,
+        metric="agreement@50",
+    )
+    with pytest.raises(UsageError, match=r"a/b: axes: .* no column 'epochs'"):
+        markdown_table(results(TABLE), grid)
+
+
+@pytest.mark.parametrize("name", grid_names())
+def test_pictures_are_whole_and_the_same_each_time(name: str, tmp_path: Path) -> None:
+    grid = load_grid(name)
+    frame = results(grid)
+    before = dict(matplotlib.rcParams)
+    paths = draw(frame, grid, tmp_path / "new" / "one")
+    stem = name.replace("/", "-")
+    assert [path.name for path in paths] == [f"{stem}.svg", f"{stem}.png", f"{stem}.pdf"]
+    assert sorted(paths) == sorted((tmp_path / "new" / "one").iterdir())
+    ET.parse(paths[0])
+    assert paths[1].read_bytes().startswith(b"\x89PNG")
+    assert paths[1].read_bytes().endswith(b"IEND\xaeB`\x82")
+    assert paths[2].read_bytes().startswith(b"%PDF")
+    assert paths[2].read_bytes().rstrip().endswith(b"%%EOF")
+    again = draw(frame, grid, tmp_path / "two")
+    assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
+    assert not any(
+        word in path.read_bytes() for path in paths for word in (b"CreationDate", b"Software", b"dc:date")
+    )
+    assert dict(matplotlib.rcParams) == before
+
+
+def words(path: Path) -> list[str]:
+    return ["".join(e.itertext()) for e in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_pictures_name_what_they_show(tmp_path: Path) -> None:
+    table = words(draw(results(TABLE), TABLE, tmp_path)[0])
+    assert {"ours, 95 % interval", "published", "floor: popular list", "ceiling: retrained"} <= set(table)
+    assert {"agreement@50 on unqueried users", "steam, lmf", "QSD", "PTAQ"} <= set(table)
+    lines = words(draw(results(LENGTHS), LENGTHS, tmp_path)[0])
+    assert {"agreement@k on unqueried users", "length of the lists (k)", "ml-1m, ncf", "100"} <= set(lines)
+    assert "published" not in lines
+    frame = results(MODELS)
+    heat = words(draw(frame, MODELS, tmp_path)[0])
+    for row in frame.filter(users="unqueried", attack="PTAQ").iter_rows(named=True):
+        assert f"{row['value']:.3f}" in heat
+        assert f"{row['low']:.3f}–{row['high']:.3f}" in heat
+
+
+@pytest.mark.parametrize("name", ["table4", "figure2", "figure6"])
+def test_pictures_say_what_was_not_measured(name: str, tmp_path: Path) -> None:
+    grid = load_grid(f"zhu2023/{name}")
+    frame = results(grid, lambda attack, labels: labels["victim"] == "lmf")
+    assert any("not measured" in text or text == "measured" for text in words(draw(frame, grid, tmp_path)[0]))
+    assert len(draw(frame.clear(), grid, tmp_path / "empty")) == 3
+
+
+def test_a_failure_leaves_the_earlier_picture(tmp_path: Path) -> None:
+    grid = load_grid("zhu2023/figure8")
+    earlier = draw(results(grid), grid, tmp_path)
+    kept = earlier[0].read_bytes()
+    earlier[2].unlink()
+    earlier[2].mkdir()  # the PDF cannot take its place
+    with pytest.raises(UsageError, match="cannot write the picture"):
+        draw(results(grid).with_columns(value=pl.lit(0.5)), grid, tmp_path)
+    assert earlier[0].read_bytes() == kept
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_tables_and_pictures_load_no_torch() -> None:
+    code = (
+        "import sys, recaudit.report.experiment_tables, recaudit.report.experiment_figures\n"
+        "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
