@@ -21,7 +21,7 @@ from recaudit.errors import UsageError
 from recaudit.models.base import Memo, Progress, Run, no_progress
 from recaudit.store import Store, versions
 
-__all__ = ["AuditResult", "check_device", "run_audit"]
+__all__ = ["STORE", "AuditResult", "check_device", "check_out", "run_audit"]
 
 STORE = "store"
 """The folder in an audit's output that keeps its finished stages."""
@@ -84,7 +84,7 @@ def run_audit(
     check_device(spec.device)
     out = None if out is None else Path(out)
     if out is not None:
-        _check_out(out, spec)
+        check_out(out, spec)
     data = load(spec.data) if data is None else data
     if spec.k >= data.n_items:
         raise UsageError(f"k: lists of {spec.k} items need more than the {data.n_items} of {data.name!r}")
@@ -119,7 +119,7 @@ def _seed(
     return result, memo.computed == 0
 
 
-def _check_out(out: Path, spec: AuditSpec) -> None:
+def check_out(out: Path, spec: AuditSpec) -> None:
     """Refuse a directory that holds another audit's result.
 
     Raises:

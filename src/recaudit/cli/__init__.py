@@ -1,4 +1,4 @@
-"""The command line: ``recaudit audit`` and ``recaudit data``."""
+"""The command line: ``recaudit audit``, ``reproduce``, ``runs`` and ``data``."""
 
 import io
 import sys
@@ -10,6 +10,8 @@ from rich.console import Console
 from recaudit import __version__
 from recaudit.cli.audit import audit
 from recaudit.cli.data import data_app
+from recaudit.cli.reproduce import reproduce_app
+from recaudit.cli.runs import runs_app
 from recaudit.errors import UsageError
 
 __all__ = ["main"]
@@ -21,6 +23,8 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(audit)
+app.command(reproduce_app)
+app.command(runs_app)
 app.command(data_app)
 
 DONE, USAGE, INTERRUPTED = 0, 2, 130
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say(f"{error.filename or 'cannot read or write'}: {error.strerror or error}")
         sys.exit(USAGE)
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from the last finished seed" if given[:1] == ["audit"] else ""
+        resumes = given[:1] in (["audit"], ["reproduce"])
+        goes_on = "; the same command goes on from the last finished stage" if resumes else ""
         _say(f"stopped{goes_on}")
         sys.exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else DONE)

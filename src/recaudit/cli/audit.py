@@ -1,16 +1,14 @@
 """``recaudit audit``: one setting, from a spec and flags to tables, pictures and an exit code."""
 
 import math
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
-from rich.console import Console
 
+from recaudit.cli.console import Output, one_thread
 from recaudit.cli.progress import AuditProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
@@ -19,7 +17,7 @@ __all__ = ["audit"]
 
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
-HOW_TO_RUN = ("out", "fail_over")
+HOW_TO_RUN = ("out", "store", "fail_over")
 """Keys of a spec file that no figure depends on."""
 
 
@@ -65,6 +63,8 @@ class AuditOptions:
     """cpu (default), cuda or mps."""
     out: str | None = None
     """Folder for the result; named after data, victim and spec by default."""
+    store: str | None = None
+    """Folder that keeps finished stages, which several audits may share; `store` in --out by default."""
     fail_over: Annotated[tuple[str, ...], Parameter(name="--fail-over"), Several] = ()
     """Exit with 1 where an attack's figure on unqueried users is over a limit, such as agreement@50=0.6."""
     set: Annotated[tuple[str, ...], Several] = ()
@@ -75,7 +75,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     """Audit a recommender for model stealing.
 
     Trains a victim (or takes one), attacks it as a black box, and writes figures.csv, result.json and
-    report.html. A killed audit goes on from its last finished seed when it is started again.
+    report.html. A killed audit goes on from its last finished stage when it is started again.
 
     Args:
         spec: YAML file with the audit's settings; flags go over it, and --set over both.
@@ -83,51 +83,30 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     values = _values(spec, options)
     # torch takes seconds to import: a wrong option should not.
     from recaudit.audit import run_audit  # noqa: PLC0415
+    from recaudit.audit.run import STORE, check_out  # noqa: PLC0415
     from recaudit.audit.spec import AuditSpec, audit_spec  # noqa: PLC0415
     from recaudit.report import parse_result, terminal_table, write_result  # noqa: PLC0415
+    from recaudit.store import Store  # noqa: PLC0415
 
     _check_keys(values, tuple(AuditSpec.model_fields))
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
     limits = _limits(values.get("fail_over", ()), settings.k)
     name = f"audit-{Path(settings.data.source).stem}-{settings.victim_spec().model}-{settings.digest[:8]}"
-    directory = _directory(values.get("out", name))
-    _one_thread()
+    directory = _directory("out", values.get("out", name))
+    check_out(directory, settings)
+    output = Output()
+    store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
+    one_thread()
 
     with AuditProgress() as progress:
-        found = run_audit(settings, out=directory, progress=progress)
+        found = run_audit(settings, out=directory, store=store, progress=progress)
     result = parse_result(found.content)
     write_result(result, directory)
-    output = _Output()
     if found.reused:
         output.say(f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.")
     output.print(terminal_table(result))
     output.say(f"Report: {directory / 'report.html'}")
     return _judge(limits, found.content["figures"], settings.attacks, output)
-
-
-class _Output(Console):
-    """Standard output: who reads only its first lines, as ``head`` does, does not change the exit code."""
-
-    def say(self, text: str) -> None:
-        """Print a line as it stands."""
-        self.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-    def on_broken_pipe(self) -> None:
-        """Write nothing more, where rich would exit with the code of a finding."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _one_thread() -> None:
-    """Compute on one thread, unless the user asks for more by OMP_NUM_THREADS.
-
-    Batches are too small to share out: on two cores a second thread gains little, and where the cores are
-    busy it costs several times the work. Results do not depend on the machine's number of cores, either.
-    """
-    if "OMP_NUM_THREADS" not in os.environ:
-        import torch  # noqa: PLC0415
-
-        torch.set_num_threads(1)
 
 
 def _values(spec: Path | None, options: AuditOptions) -> dict[str, Any]:
@@ -148,10 +127,10 @@ def _check_keys(values: dict[str, Any], of_spec: tuple[str, ...]) -> None:
             raise UsageError(f"unknown key {key!r}{nearest(key, known)}")
 
 
-def _directory(out: object) -> Path:
-    if not isinstance(out, str) or not out:
-        raise UsageError(f"out: expected the name of a folder, found {out!r}")
-    return Path(out).expanduser()
+def _directory(key: str, name: object) -> Path:
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"{key}: expected the name of a folder, found {name!r}")
+    return Path(name).expanduser()
 
 
 def _limits(given: object, k: int) -> list[tuple[str, float]]:
@@ -177,7 +156,7 @@ def _limit(text: str, k: int) -> tuple[str, float]:
 
 
 def _judge(
-    limits: list[tuple[str, float]], figures: list[dict[str, Any]], attacks: tuple[str, ...], output: _Output
+    limits: list[tuple[str, float]], figures: list[dict[str, Any]], attacks: tuple[str, ...], output: Output
 ) -> int:
     """Say which attacks are over which limit, and return the exit code."""
     over = 0

@@ -1,7 +1,10 @@
 """Long work on a terminal: which stage runs, how far it has come, and what is left."""
 
 import sys
+import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -13,7 +16,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["AuditProgress"]
+if TYPE_CHECKING:
+    from recaudit.experiments.costs import Costs
+    from recaudit.experiments.execute import State
+    from recaudit.experiments.plan import Planned, Task
+
+__all__ = ["AuditProgress", "GridProgress"]
 
 AUDIT = "audit: "
 """How the names of an audit's own stages begin; the others are of trainings within one."""
@@ -72,3 +80,80 @@ class AuditProgress:
     def _line(self, text: str) -> None:
         if not self._live:
             self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+class GridProgress:
+    """Shows how many stages of an experiment are done, what runs, and about how long the rest takes.
+
+    Time left is what the stages that are left cost by like ones in the store, corrected by how those of this
+    run turned out. On a terminal this is a bar; elsewhere, a line a finished stage.
+    """
+
+    def __init__(self, name: str, todo: Mapping[str, "Planned"], costs: "Costs") -> None:
+        self._name = name
+        self._todo = todo
+        self._seconds = {key: costs.of([one]).seconds for key, one in todo.items()}
+        self._began = time.monotonic()
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal and not self._console.is_dumb_terminal and sys.stderr.isatty()
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[stages]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._bar = self._bars.add_task(
+            name, total=sum(self._seconds.values()), stages=f"0/{len(todo)} stages", left=""
+        )
+        self._running = self._bars.add_task("", total=None, visible=False, stages="", left="")
+
+    def __enter__(self) -> "GridProgress":
+        if self._live:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show the epochs of the training at hand, where it runs in this process."""
+        self._bars.update(self._running, completed=done, total=total, left=f"{stage}, at most {total}")
+
+    def tell(self, state: "State") -> None:
+        """Show how far the run is."""
+        for line in state.damaged:
+            self._console.print(f"recaudit: {line}", markup=False, emoji=False, highlight=False)
+        left = sum(self._seconds[key] for key in state.left)
+        done = sum(self._seconds.values()) - left
+        elapsed = time.monotonic() - self._began
+        # Before anything is done there is no pace to go by.
+        about = f"about {_clock(elapsed * left / done)} left" if done else ""
+        stages = f"{len(self._todo) - len(state.left)}/{len(self._todo)} stages"
+        self._bars.update(self._bar, completed=done, stages=stages, left=about)
+        running = "; ".join(_described(task) for task in state.running)
+        self._bars.update(self._running, description=f"  {running}", visible=bool(running), left="")
+        if not self._live and state.finished is not None:
+            finished = _described(self._todo[state.finished].task)
+            self._console.print(
+                f"{self._name}: {stages}, {about}: {finished}", markup=False, highlight=False, soft_wrap=True
+            )
+
+
+def _described(task: "Task") -> str:
+    """Return in a few words what a task computes."""
+    inputs = task.stage.inputs
+    model = inputs.get("spec", {}).get("model", "")
+    doing = {"fit": "training", "share": "clone of", "judge": ""}[task.name[0]]
+    words = (doing, model if doing else "", task.name[1], str(inputs.get("data", "")), f"seed {task.seed}")
+    return " ".join(word for word in words if word)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -11,7 +11,7 @@ from recaudit.errors import UsageError, nearest
 from recaudit.experiments.grid import Grid
 from recaudit.validation import validated
 
-__all__ = ["grid_names", "load_grid", "published"]
+__all__ = ["grid_names", "load_grid", "published", "with_published"]
 
 COLUMNS = {
     "experiment": pl.String,
@@ -63,6 +63,20 @@ def published(name: str) -> pl.DataFrame:
     if name not in known:
         raise UsageError(f"unknown experiment {name!r}{nearest(name, known)}")
     return values.filter(pl.col("experiment") == name)
+
+
+def with_published(results: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return an experiment's tidy table with a column ``published``, null where the paper prints nothing.
+
+    The paper's agreement is set beside ours on unqueried users.
+    """
+    values = (
+        published(name)
+        .rename({"value": "published"})
+        .with_columns(pl.lit("agreement@50").alias("metric"), pl.lit("unqueried").alias("users"))
+    )
+    keys = ["experiment", "data", "victim", "attack", "metric", "users"]
+    return results.join(values, on=keys, how="left", maintain_order="left")
 
 
 def _papers() -> list[Traversable]:

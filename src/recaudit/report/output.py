@@ -1,7 +1,9 @@
-"""The output directory of an audit: figures.csv, result.json and report.html."""
+"""Results on disk: an audit's figures.csv, result.json and report.html; an experiment's tidy table."""
 
 from contextlib import ExitStack
 from pathlib import Path
+
+import polars as pl
 
 from recaudit.errors import UsageError
 from recaudit.files import whole_file
@@ -9,7 +11,7 @@ from recaudit.report.html import render_html
 from recaudit.report.result import Result
 from recaudit.report.tables import write_figures_csv
 
-__all__ = ["write_result"]
+__all__ = ["write_result", "write_results"]
 
 
 def write_result(result: Result, directory: Path) -> None:
@@ -33,3 +35,18 @@ def write_result(result: Result, directory: Path) -> None:
             write_figures_csv(result, figures)
     except OSError as error:
         raise UsageError(f"{directory}: cannot write the result there: {error.strerror}") from None
+
+
+def write_results(frame: pl.DataFrame, directory: Path) -> None:
+    """Write an experiment's tidy table as ``results.parquet`` and ``results.csv``.
+
+    Raises:
+        UsageError: where ``directory`` cannot hold files.
+    """
+    try:
+        with whole_file(directory / "results.parquet") as parquet:
+            frame.write_parquet(parquet)
+        with whole_file(directory / "results.csv") as csv:
+            frame.write_csv(csv)
+    except OSError as error:
+        raise UsageError(f"{directory}: cannot write the results there: {error.strerror}") from None

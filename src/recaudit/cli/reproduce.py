@@ -1,0 +1,188 @@
+"""``recaudit reproduce``: a paper's table or figure, ours beside the published values."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from recaudit.cli.audit import Whole
+from recaudit.cli.console import Output
+from recaudit.cli.progress import GridProgress
+from recaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from recaudit.experiments.execute import Pool
+    from recaudit.experiments.grid import Grid
+    from recaudit.store import Store
+
+__all__ = ["default_store", "reproduce_app"]
+
+reproduce_app = App(
+    name="reproduce", help="Run a paper's experiments and set ours beside the published values."
+)
+
+
+def default_store() -> Path:
+    """Return the store that is used where none is named: ``RECAUDIT_STORE``, or a folder here."""
+    return Path(os.environ.get("RECAUDIT_STORE") or "recaudit-store")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """Flags of ``recaudit reproduce``."""
+
+    only: str | None = None
+    """The part of the grid to run, such as data=ml-1m,victim=bpr+lmf,attack=PTD+PTA."""
+    seeds: Whole = None
+    """How many seeds; what the grid says by default."""
+    workers: Whole = None
+    """Processes of this machine, one thread each; 1 by default."""
+    cluster: str | None = None
+    """A Ray cluster, such as auto or ray://host:10001; needs recaudit[ray] and a --store that all share."""
+    device: str = "cpu"
+    """cpu, cuda or mps."""
+    store: Path | None = None
+    """Folder that keeps finished stages; $RECAUDIT_STORE or recaudit-store by default."""
+    out: Path | None = None
+    """Folder for results.parquet, results.csv and pictures; results/NAME by default."""
+
+
+@reproduce_app.default
+def reproduce(name: str, /, *, options: ReproduceOptions = ReproduceOptions()) -> None:  # noqa: D417
+    """Run an experiment, or what is left of it, and show ours beside the published values.
+
+    A run that is stopped or killed loses no finished stage: the same command goes on from there.
+
+    Args:
+        name: The experiment, such as zhu2023/table4; `recaudit reproduce list` names them all.
+    """
+    from recaudit.papers import STATISTICS, load_grid  # noqa: PLC0415
+
+    if name == STATISTICS:
+        _statistics(options.out or Path("results") / name)
+        return
+    grid = _narrowed(load_grid(name), options)
+    _check(options)
+    from recaudit.audit.run import check_device  # noqa: PLC0415
+    from recaudit.experiments.results import results  # noqa: PLC0415
+    from recaudit.papers import with_published  # noqa: PLC0415
+    from recaudit.report.experiment_figures import draw  # noqa: PLC0415
+    from recaudit.report.experiment_tables import terminal_table  # noqa: PLC0415
+    from recaudit.report.output import write_results  # noqa: PLC0415
+    from recaudit.store import Store  # noqa: PLC0415
+
+    if options.cluster is None:
+        check_device(options.device)
+    output = Output()
+    store = Store(options.store or default_store(), say=output.warn)
+    _run(grid, store, options)
+    frame = with_published(results(grid, store, device=options.device), grid.name)
+    out = options.out or Path("results") / name
+    write_results(frame, out)
+    output.print(terminal_table(frame, grid))
+    drawn = draw(frame, grid, out)
+    output.say(f"Results: {out / 'results.parquet'}; pictures: {', '.join(path.name for path in drawn)}")
+
+
+@reproduce_app.command(name="list")
+def list_experiments(*, store: Path | None = None) -> None:
+    """List the experiments and what they cost on this machine.
+
+    Args:
+        store: Folder of finished stages, whose seconds the costs are told by.
+    """
+    from recaudit.experiments.costs import Costs  # noqa: PLC0415
+    from recaudit.experiments.plan import missing, plan  # noqa: PLC0415
+    from recaudit.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
+    from recaudit.store import Store  # noqa: PLC0415
+
+    output = Output()
+    kept = Store(store or default_store(), say=output.warn)
+    costs = Costs(kept)
+    table = Table("experiment", "what it asks", "cells", "seeds", "whole", "left", title="Experiments")
+    table.add_row(STATISTICS, "What the data sets hold", "", "", "seconds", "")
+    with output.status("planning") as status:
+        for name in grid_names():
+            status.update(f"planning {name}")
+            grid = load_grid(name)
+            cells = grid.cells()
+            seeds = sorted({cell.seeds for cell in cells})
+            try:
+                planned = plan(grid, kept)
+                whole, left = costs.of(planned.values()), costs.of(missing(planned, kept).values())
+                told = [_duration(whole.seconds) + ("" if whole.measured > 0.5 else " (guess)")]
+                told.append(_duration(left.seconds) if left.seconds else "done")
+            except UsageError as error:
+                told = [str(error), ""]
+            several = dict.fromkeys(map(str, (seeds[0], seeds[-1])))
+            table.add_row(name, grid.title, str(len(cells)), " to ".join(several), *told)
+    output.print(table)
+    output.say(
+        "Costs are for one worker, from the stages in the store where it has like ones, else guesses. "
+        "--only and --seeds make an experiment smaller."
+    )
+
+
+def _narrowed(grid: "Grid", options: ReproduceOptions) -> "Grid":
+    from recaudit.experiments.grid import narrowed, parse_only  # noqa: PLC0415
+
+    return narrowed(grid, parse_only(options.only) if options.only else {}, options.seeds)
+
+
+def _check(options: ReproduceOptions) -> None:
+    if options.workers is not None and options.workers < 1:
+        raise UsageError(f"--workers: there must be at least one, not {options.workers}")
+    if options.workers is not None and options.cluster is not None and options.workers > 1:
+        raise UsageError("--workers: a cluster has its own workers; leave --workers or --cluster out")
+
+
+def _run(grid: "Grid", store: "Store", options: ReproduceOptions) -> None:
+    """Compute what is missing of a grid."""
+    from recaudit.experiments.costs import Costs  # noqa: PLC0415
+    from recaudit.experiments.execute import execute  # noqa: PLC0415
+    from recaudit.experiments.plan import missing, plan  # noqa: PLC0415
+
+    planned = plan(grid, store, device=options.device)
+    todo = missing(planned, store)
+    with GridProgress(grid.name, todo, Costs(store)) as progress:
+        if todo:
+            execute(todo, _pool(options, progress), progress.tell)
+
+
+def _pool(options: ReproduceOptions, progress: GridProgress) -> "Pool":
+    from recaudit.experiments.execute import Here, Processes, perform  # noqa: PLC0415
+
+    if options.cluster is not None:
+        from recaudit.experiments.cluster import RayPool  # noqa: PLC0415
+
+        return RayPool(options.cluster, perform=perform, device=options.device)
+    if options.workers is None or options.workers == 1:
+        return Here(progress)
+    return Processes(options.workers)
+
+
+def _statistics(out: Path) -> None:
+    """Show Table 6: the data sets as published and as found."""
+    from recaudit.papers import statistics  # noqa: PLC0415
+    from recaudit.report.output import write_results  # noqa: PLC0415
+
+    frame = statistics()
+    write_results(frame, out)
+    counts = ("users", "items", "interactions")
+    table = Table("data", "kept", *counts, "sparsity", title="Zhu et al. (2023), Table 6")
+    for row in frame.iter_rows(named=True):
+        sparsity = "" if row["sparsity"] is None else f"{row['sparsity']:.4f}"
+        table.add_row(row["data"], row["kept"], *(f"{row[column]:,}" for column in counts), sparsity)
+    output = Output()
+    output.print(table)
+    output.say(f"Results: {out / 'results.parquet'}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

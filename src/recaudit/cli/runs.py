@@ -1,0 +1,113 @@
+"""``recaudit runs``: the finished stages of a store."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+from rich.table import Table
+
+from recaudit.cli.console import Output
+from recaudit.cli.reproduce import default_store
+from recaudit.errors import UsageError
+
+__all__ = ["runs_app"]
+
+runs_app = App(name="runs", help="List, show and clear up the finished stages of a store.")
+
+
+@runs_app.command(name="list")
+def list_stages(*, store: Path | None = None, kind: str | None = None) -> None:
+    """List finished stages: their hash, what they are, and what they cost.
+
+    Args:
+        store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
+        kind: Only stages of this kind: model, clone or figures.
+    """
+    opened, output = _opened(store)
+    table = Table(
+        "hash", "kind", "what", "data", "seed", "finished", "seconds", "size", title=str(opened.folder)
+    )
+    for column in table.columns[6:]:
+        column.justify = "right"
+    number = size = 0
+    for stage in opened.stages():
+        if kind in (None, stage.kind):
+            number, size = number + 1, size + stage.size
+            inputs = (
+                _what(stage.inputs),
+                str(stage.inputs.get("data", "")),
+                str(stage.inputs.get("seed", "")),
+            )
+            costs = (stage.created, f"{stage.elapsed:.1f}", _size(stage.size))
+            table.add_row(stage.hash[:12], stage.kind, *inputs, *costs)
+    output.print(table)
+    output.say(f"{number} stages, {_size(size)}")
+
+
+@runs_app.command
+def show(hash: str, /, *, store: Path | None = None) -> None:
+    """Show all that is known of one stage, its inputs and facts, as JSON.
+
+    Args:
+        hash: The stage's hash, or its beginning.
+        store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
+    """
+    opened, output = _opened(store)
+    found = [stage for stage in opened.stages() if stage.hash.startswith(hash)]
+    if len(found) != 1:
+        says = "no stage" if not found else f"{len(found)} stages"
+        raise UsageError(
+            f"{says} in {opened.folder} with a hash that begins with {hash!r}; recaudit runs list"
+        )
+    stage = found[0]
+    told = {
+        name: getattr(stage, name)
+        for name in ("hash", "kind", "inputs", "facts", "seconds", "elapsed", "created", "versions")
+    }
+    output.say(json.dumps({**told, "folder": str(stage.folder)}, indent=2, default=dict))
+
+
+@runs_app.command
+def gc(*, store: Path | None = None, dry_run: bool = False) -> None:
+    """Remove what no run can use: leftovers of killed runs, damaged stages, stages by other versions.
+
+    Args:
+        store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
+        dry_run: Only say what would go.
+    """
+    opened, output = _opened(store)
+    number = 0
+    for path, why in opened.garbage():
+        number += 1
+        output.say(f"{path.relative_to(opened.folder)}: {why}")
+        if not dry_run:
+            opened.remove(path)
+    output.say(f"{number} {'would be ' if dry_run else ''}removed")
+
+
+def _opened(folder: Path | None) -> Any:
+    """Return the store, which must be there, and standard output."""
+    from recaudit.store import Store  # noqa: PLC0415
+
+    folder = folder or default_store()
+    if not folder.is_dir():
+        raise UsageError(f"store: {folder} is not there; name a store with --store or RECAUDIT_STORE")
+    output = Output()
+    return Store(folder, say=output.warn), output
+
+
+def _what(inputs: Mapping[str, Any]) -> str:
+    """Return in a few words what a stage is."""
+    model = inputs.get("spec", {}).get("model") or str(inputs.get("model", ""))[:12]
+    how = inputs.get("settings") or inputs
+    if "auxiliary" in how:
+        parts = [part for part in ("interactions", "lists") if how.get(part, part == "interactions")]
+        parts += [] if how["auxiliary"] == "none" else [f"auxiliary by {how['auxiliary']}"]
+        return f"{model}: {', '.join(parts)}"
+    return model if "spec" in inputs else f"of {model}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"

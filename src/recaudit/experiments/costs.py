@@ -1,0 +1,59 @@
+"""What stages cost on this machine: measured where like ones are stored, else a guess."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from recaudit.experiments.plan import Planned
+from recaudit.store import Store
+
+__all__ = ["Costs", "Estimate"]
+
+GUESSES: Mapping[str, float] = {"model": 60.0, "interactions": 15.0, "lists": 30.0, "figures": 1.0}
+"""Seconds of a stage of matrix factorisation on MovieLens-1M, for where nothing like it is stored."""
+
+SLOWER: Mapping[str, float] = {"ncf": 4.0}
+"""How many times as long other models take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Seconds of work on one worker, and which share of them rests on stages measured in this store."""
+
+    seconds: float
+    measured: float
+
+
+class Costs:
+    """Median seconds of the stages in a store, by what they have in common."""
+
+    def __init__(self, store: Store) -> None:
+        found: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for stored in store.stages():
+            found[_label(stored.kind, stored.inputs)].append(stored.elapsed)
+        self._medians = {label: median(seconds) for label, seconds in found.items()}
+
+    def of(self, planned: Iterable[Planned]) -> Estimate:
+        """Return what stages cost together."""
+        known = guessed = 0.0
+        for one in planned:
+            label = _label(one.task.stage.kind, one.task.stage.inputs)
+            if label in self._medians:
+                known += self._medians[label]
+            else:
+                guessed += GUESSES[label[0]] * SLOWER.get(label[2], 1.0)
+        total = known + guessed
+        return Estimate(seconds=total, measured=known / total if total else 1.0)
+
+
+def _label(kind: str, inputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return sort of stage, data, model, and how the attack learns."""
+    data, model = str(inputs.get("data", "")), inputs.get("spec", {}).get("model", "")
+    if kind == "clone" and "settings" in inputs:
+        settings = inputs["settings"]
+        return ("lists", data, model, settings["auxiliary"], str(settings["interactions"]))
+    if kind == "clone":
+        return ("interactions", data, model, inputs["auxiliary"])
+    return (kind, data, model)
