@@ -218,14 +218,15 @@ class NCFNetwork(Network):
 
     def _all_perceptrons(self, groups: Tensor, output: Tensor) -> Tensor:
         """Return the perceptron's part of the scores of all items for groups of users."""
-        vectors, table = self._vectors("mlp"), self.users["mlp"]
+        vectors = self._vectors("mlp")
+        table: Tensor = self.users["mlp"]
         first = self.layers[0]
         assert isinstance(first, nn.Linear)
         of_users, of_items = torch.split(first.weight, table.shape[1], dim=1)
         project = vectors.projection(of_items)
         n_items = len(vectors.learned())
-        scores = table.new_empty(groups.numel(), n_items)
-        for users, of_group in zip(groups, scores.split(self.USERS_AT_A_TIME), strict=True):
+        scores: Tensor = table.new_empty(groups.numel(), n_items)
+        for users, of_group in zip(groups, torch.split(scores, self.USERS_AT_A_TIME), strict=True):
             p = table[users]
             of_user = (p @ of_users.T + first.bias)[:, None]
             for start in range(0, n_items, self.ITEMS_AT_A_TIME):
