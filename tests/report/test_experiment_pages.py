@@ -250,7 +250,7 @@ def test_an_axis_without_a_column_is_a_users_mistake() -> None:
         markdown_table(results(TABLE), grid)
 
 
-@pytest.mark.parametrize("name", grid_names())
+@pytest.mark.parametrize("name", [f"zhu2023/{name}" for name in ("table5", "figure2", "figure6", "figure8")])
 def test_pictures_are_whole_and_the_same_each_time(name: str, tmp_path: Path) -> None:
     grid = load_grid(name)
     frame = results(grid)
