@@ -4,10 +4,11 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -27,6 +28,7 @@ __all__ = ["Piece", "Stage", "Store", "StoredStage", "versions"]
 
 DESCRIPTION, TENSORS = "stage.json", "tensors.safetensors"
 PARTIAL = ".partial-"
+HASH = re.compile("[0-9a-f]{64}")
 
 
 @cache
@@ -91,8 +93,8 @@ class Store:
 
     A stage is written to a folder beside it that takes its name when it is complete, so that a killed process
     leaves all of it or nothing. Every file has a SHA-256: what is damaged counts as not there, is told, and
-    is computed again. Several processes may use one store: who computes a stage holds a lock that the system
-    releases when the process ends, however it ends.
+    is computed again. Several processes may use one store: who computes and writes a stage holds a lock that
+    the system releases when the process ends, however it ends.
 
     Args:
         folder: made where it is missing.
@@ -104,15 +106,14 @@ class Store:
 
     def __init__(self, folder: Path, *, say: Callable[[str], None] | None = None) -> None:
         self.folder = folder.absolute()
-        self._say = say or _silent
+        self._hears = say
+        self._told: set[str] = set()
         try:
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
             if not os.access(self.folder, os.W_OK | os.X_OK):
                 raise PermissionError(0, "not writable")
         except OSError as error:
-            raise UsageError(
-                f"store: {folder} cannot hold results: {error.strerror}; name another folder"
-            ) from None
+            raise self._refusal(error) from None
 
     def read(self, stage: Stage) -> Piece | None:
         """Return the stored result; ``None`` where there is none, or where it is damaged, which is told."""
@@ -131,9 +132,113 @@ class Store:
         """Store a result, whole or not at all; a whole one that another process stored meanwhile stays.
 
         Raises:
-            OSError: where the disk cannot hold it.
+            UsageError: where the disk cannot hold it.
         """
-        partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=PARTIAL))
+        try:
+            self._write(stage, piece)
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    @contextmanager
+    def lock(self, stage: Stage) -> Iterator[None]:
+        """Hold the lock of who computes and writes ``stage``; it waits for another's end.
+
+        Raises:
+            UsageError: where the folder cannot hold the lock.
+        """
+        lock = FileLock(self._lock_file(stage.hash))
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise self._refusal(error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def busy(self, stage: Stage) -> bool:
+        """Whether another process is computing ``stage`` right now."""
+        return self._held(stage.hash)
+
+    def has(self, stage: Stage) -> bool:
+        """Whether a result is stored; its content is checked when it is read."""
+        return (self._place(stage) / DESCRIPTION).is_file()
+
+    def stages(self) -> Iterator[StoredStage]:
+        """Yield the stored stages, by kind and hash; what is damaged is told and left out."""
+        for folder in sorted(path for path in self.folder.glob("*/*") if HASH.fullmatch(path.name)):
+            try:
+                stored = _description(folder)
+            except FileNotFoundError:  # another process removed it meanwhile
+                continue
+            except _Damaged as error:
+                self._say(f"{folder}: {error}; recaudit runs gc removes it")
+                continue
+            described = len(_rendered({key: value for key, value in stored.items() if key != "sha256"}))
+            del stored["sha256"]
+            sizes = [entry["bytes"] for entry in stored.pop("files").values()]
+            yield StoredStage(**stored, size=sum(sizes) + described, folder=folder)
+
+    def garbage(self) -> Iterator[tuple[Path, str]]:
+        """Yield what no run can use, and why: leftovers of killed processes, damaged and outdated stages.
+
+        What a process is writing at this moment is left out, and whatever else lies in the folder.
+        """
+        partials = self.folder.glob(f"{PARTIAL}*")
+        places = (path for path in self.folder.glob("*/*") if HASH.fullmatch(path.name))
+        for path in (*sorted(partials), *sorted(places)):
+            why = self._useless(path)
+            if why is not None:
+                yield path, why
+
+    def remove(self, path: Path) -> None:
+        """Remove what :meth:`garbage` named, unless another process has put a whole stage there meanwhile."""
+        if self._useless(path) is not None:
+            self._discard(path)
+
+    def _useless(self, path: Path) -> str | None:
+        """Return why no run can use a folder, ``None`` where one can."""
+        if path.name.startswith(PARTIAL):
+            return None if self._held(path.name.split("-")[1]) else "left by a process that was stopped"
+        try:
+            stored, _ = _checked(path)
+        except (_Damaged, FileNotFoundError) as error:
+            return str(error)
+        others = {name: old for name, old in stored["versions"].items() if versions().get(name) != old}
+        return "by " + ", ".join(f"{name} {old}" for name, old in others.items()) if others else None
+
+    def _say(self, line: str) -> None:
+        """Tell a line, once."""
+        if self._hears is not None and line not in self._told:
+            self._told.add(line)
+            self._hears(line)
+
+    def _refusal(self, error: OSError) -> UsageError:
+        reason = error.strerror or str(error)
+        return UsageError(
+            f"store: {self.folder} cannot hold results: {reason}; make room there or name another folder"
+        )
+
+    def _held(self, digest: str) -> bool:
+        """Whether another process holds a stage's lock."""
+        lock = FileLock(self._lock_file(digest))
+        try:
+            with lock.acquire(blocking=False):
+                return False
+        except Timeout:
+            return True
+        except OSError as error:
+            raise self._refusal(error) from None
+
+    def _place(self, stage: Stage) -> Path:
+        return self.folder / stage.kind / stage.hash
+
+    def _lock_file(self, digest: str) -> Path:
+        return self.folder / "locks" / f"{digest}.lock"
+
+    def _write(self, stage: Stage, piece: Piece) -> None:
+        # The hash in the name tells whose lock is held while the folder is being filled.
+        partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{PARTIAL}{stage.hash}-"))
         try:
             partial.chmod(self.folder.stat().st_mode)
             _write_files(stage, piece, partial)
@@ -148,82 +253,25 @@ class Store:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
-    def lock(self, stage: Stage) -> AbstractContextManager[object]:
-        """Return the lock that a process holds while it computes ``stage``; it waits for another's end."""
-        return FileLock(self._lock_file(stage))
-
-    def busy(self, stage: Stage) -> bool:
-        """Whether another process is computing ``stage`` right now."""
-        lock = FileLock(self._lock_file(stage))
-        try:
-            with lock.acquire(blocking=False):
-                return False
-        except Timeout:
-            return True
-
-    def has(self, stage: Stage) -> bool:
-        """Whether a result is stored; its content is checked when it is read."""
-        return (self._place(stage) / DESCRIPTION).is_file()
-
-    def stages(self) -> Iterator[StoredStage]:
-        """Yield the stored stages, by kind and hash; what is damaged is told and left out."""
-        for path in sorted(self.folder.glob(f"*/*/{DESCRIPTION}")):
-            try:
-                stored = _description(path.parent)
-            except (_Damaged, FileNotFoundError) as error:
-                self._say(f"{path.parent}: {error}; recaudit runs gc removes it")
-                continue
-            del stored["sha256"]
-            sizes = [entry["bytes"] for entry in stored.pop("files").values()]
-            yield StoredStage(**stored, size=sum(sizes) + path.stat().st_size, folder=path.parent)
-
-    def garbage(self) -> Iterator[tuple[Path, str]]:
-        """Yield what no run can use, and why: leftovers of killed processes, damaged and outdated stages."""
-        for path in sorted(self.folder.glob(f"{PARTIAL}*")):
-            yield path, "left by a process that was stopped"
-        for path in sorted(path for path in self.folder.glob("*/*") if path.is_dir()):
-            try:
-                stored, _ = _checked(path)
-            except (_Damaged, FileNotFoundError) as error:
-                yield path, str(error)
-            else:
-                others = {name: old for name, old in stored["versions"].items() if versions()[name] != old}
-                if others:
-                    yield path, "by " + ", ".join(f"{name} {old}" for name, old in others.items())
-
-    def remove(self, path: Path) -> None:
-        """Remove a folder that :meth:`garbage` named."""
-        self._discard(path)
-
-    def _place(self, stage: Stage) -> Path:
-        return self.folder / stage.kind / stage.hash
-
-    def _lock_file(self, stage: Stage) -> Path:
-        return self.folder / "locks" / f"{stage.hash}.lock"
-
     def _took(self, partial: Path, place: Path) -> bool:
         """Give the folder ``partial`` the name ``place``, unless there is something already."""
         try:
             partial.rename(place)
         except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 return False
             raise
         return True
 
     def _discard(self, place: Path) -> None:
         """Remove a folder so that no reader meets half of it."""
-        doomed = Path(tempfile.mkdtemp(dir=self.folder, prefix=PARTIAL))
+        doomed = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{PARTIAL}{place.name}-"))
         try:
             place.rename(doomed / "doomed")
         except FileNotFoundError:
             pass
         finally:
             shutil.rmtree(doomed, ignore_errors=True)
-
-
-def _silent(line: str) -> None:
-    del line
 
 
 class _Damaged(Exception):
@@ -252,8 +300,13 @@ def _write_files(stage: Stage, piece: Piece, folder: Path) -> None:
         "versions": versions(),
         "files": {TENSORS: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
     }
+    (folder / DESCRIPTION).write_bytes(_rendered(described))
+
+
+def _rendered(described: Mapping[str, Any]) -> bytes:
+    """Return the content of ``stage.json`` with its own checksum."""
     text = json.dumps({**described, "sha256": _digest(described)}, indent=1, sort_keys=True, default=dict)
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+    return f"{text}\n".encode()
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -267,9 +320,10 @@ def _description(folder: Path) -> dict[str, Any]:
     if folder.is_dir() and not path.is_file():
         raise _Damaged(f"{DESCRIPTION} is missing")
     try:
-        stored = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        stored = json.loads(content)
         described = {key: value for key, value in stored.items() if key != "sha256"}
-        whole = stored["sha256"] == _digest(described) and stored["hash"] == folder.name
+        whole = content == _rendered(described) and stored["hash"] == folder.name
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -24,6 +24,9 @@ __all__ = ["Done", "Here", "Pool", "Processes", "State", "execute", "perform"]
 DEATHS = 3
 """How often a task may lose its process before the run gives up."""
 
+WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "LOKY_MAX_MEMORY_LEAK_SIZE": "1e12"}
+"""A worker keeps data and splits on purpose: loky is not to take that for a leak and replace it."""
+
 PAUSE = 0.5
 """Seconds between two looks at stages that another run is computing."""
 
@@ -77,7 +80,8 @@ def perform(task: Task, progress: Progress = no_progress) -> Done:
     """Compute one stage and keep it in the store.
 
     Raises:
-        UsageError: where the store or the data cannot be found on this machine, or the data cannot be split.
+        UsageError: where the store or the data cannot be found on this machine, or the data cannot be split;
+            where this machine's data or versions are others than those of the process that asks.
     """
     torch.set_num_threads(1)  # results must not depend on who computes, and workers share the machine
     if not Path(task.store).is_dir():
@@ -89,7 +93,13 @@ def perform(task: Task, progress: Progress = no_progress) -> Done:
     store = Store(Path(task.store), say=damaged.append)
     if store.busy(task.stage):
         return Done(busy=True)
-    open_seed(task.spec, task.seed, Memo(store=store), progress).do(task.name)
+    audit = open_seed(task.spec, task.seed, Memo(store=store), progress)
+    if all(work.stage.hash != task.stage.hash for work in audit.works()):
+        raise UsageError(
+            f"{platform.node()} has other data than the process that asks, or another version of recaudit, "
+            "torch, numpy, scipy or polars: the figures would not be comparable; give both the same"
+        )
+    audit.do(task.name)
     return Done(damaged=tuple(damaged))
 
 
@@ -139,15 +149,14 @@ class Processes:
     def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
-                self.workers, initializer=_begin_worker, env={"OMP_NUM_THREADS": "1"}
+                self.workers, initializer=_begin_worker, initargs=(os.getpid(),), env=WORKER_ENVIRONMENT
             )
         return self._executor
 
 
-def _begin_worker() -> None:
+def _begin_worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, and end when it ends, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -167,6 +176,9 @@ def execute(todo: Mapping[str, Planned], pool: Pool, tell: Callable[[State], Non
         todo: stages by hash.
         pool: where they run.
         tell: hears how far the run is, whenever that changes.
+
+    Raises:
+        UsageError: where a task lost its process too often, and all that :func:`perform` raises.
     """
     scheduler = _Scheduler(todo, pool, tell)
     try:
@@ -217,7 +229,11 @@ class _Scheduler:
         except BrokenExecutor:
             self.deaths[key] = self.deaths.get(key, 0) + 1
             if self.deaths[key] > DEATHS:
-                raise
+                stage = " ".join(self.todo[key].task.name)
+                raise UsageError(
+                    f"workers: {self.deaths[key]} processes died at the stage {stage!r}; the system may have "
+                    "killed them for want of memory: take fewer workers"
+                ) from None
             return
         if done.busy:
             self.put_off.add(key)

@@ -111,7 +111,10 @@ def _data(text: str) -> Interactions:
 
 
 def missing(planned: Mapping[str, Planned], store: Store) -> dict[str, Planned]:
-    """Return what is still to be computed: figures that are not stored, and what they need and lack."""
+    """Return what is still to be computed: figures that are not stored, and what they need and lack.
+
+    What is damaged is told and counts as not stored.
+    """
     wanted = [key for key, one in planned.items() if one.task.name[0] == "judge"]
     return _with_needs(wanted, planned, store)
 
@@ -121,7 +124,7 @@ def _with_needs(wanted: Sequence[str], planned: Mapping[str, Planned], store: St
     left = list(wanted)
     while left:
         key = left.pop()
-        if key in found or key not in planned or store.has(planned[key].task.stage):
+        if key in found or key not in planned or store.read(planned[key].task.stage) is not None:
             continue
         found[key] = planned[key]
         left += planned[key].needs

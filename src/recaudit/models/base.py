@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -93,7 +94,9 @@ class Memo:
         return unpack(kept)
 
     def _kept(self, stage: Stage) -> Piece | None:
-        return self.pieces.get(stage.hash) if self.store is None else self.store.read(stage)
+        if self.store is not None:
+            return self.store.read(stage)
+        return _copy(self.pieces[stage.hash]) if stage.hash in self.pieces else None
 
     def _computed(self, stage: Stage, compute: Callable[[], T], pack: Callable[[T], Piece]) -> T:
         self.computed += 1
@@ -103,8 +106,7 @@ class Memo:
             elapsed = time.perf_counter() - began
             piece = replace(pack(result), seconds=seconds(), elapsed=elapsed)
         if self.store is None:
-            copies = {name: tensor.clone() for name, tensor in piece.tensors.items()}
-            self.pieces[stage.hash] = replace(piece, tensors=copies)
+            self.pieces[stage.hash] = _copy(piece)
         else:
             self.store.write(stage, piece)
         return result
@@ -114,6 +116,12 @@ class Memo:
         """Yield a function that tells the seconds since the block began, as if nothing had been kept."""
         began, saved = time.perf_counter(), self.saved_seconds
         yield lambda: time.perf_counter() - began + self.saved_seconds - saved
+
+
+def _copy(piece: Piece) -> Piece:
+    """Return a piece that has nothing in common with ``piece``."""
+    tensors = {name: tensor.detach().clone() for name, tensor in piece.tensors.items()}
+    return replace(piece, tensors=tensors, facts=deepcopy(piece.facts))
 
 
 @dataclass(frozen=True, kw_only=True)
