@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -138,7 +139,7 @@ class Experiment:
             return tuple(axis for axis in self.axes if axis.name != "data")
         return self.axes[-1 if self.picture == "lines" else -2 :]
 
-    @property
+    @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The cells by the values of the axes that are not ``inner``."""
         outer = [axis for axis in self.axes if axis not in self.inner]
@@ -156,14 +157,14 @@ class Experiment:
             return f"{metric} of the target’s own lists"
         return f"{metric} on {users} users"
 
-    @property
+    @cached_property
     def has_published(self) -> bool:
         """Whether the paper has a value for any of the figures shown."""
         return any(
             self.find(row, cell).published is not None for cell in self.grid.cells() for row in self.rows
         )
 
-    @property
+    @cached_property
     def has_fewer_seeds(self) -> bool:
         """Whether any cell has figures of fewer seeds than the grid has, or none at all."""
         return any(self.seeds(cell)[0] < self.grid.seeds for cell in self.grid.cells())
