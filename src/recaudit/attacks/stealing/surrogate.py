@@ -102,7 +102,7 @@ class SurrogateAttack:
         """Return the stages that other attacks may share, in the order that :meth:`share` counts them in."""
         stages: tuple[Stage, ...] = ()
         if self.settings.auxiliary != "none":
-            stages += (fit_stage(self.clone, knowledge.auxiliary, run.child("auxiliary")),)
+            stages += (self._auxiliary_stage(knowledge, run),)
         if self.settings.interactions:
             stages += (self._phase_one_stage(knowledge, run),)
         return stages
@@ -156,6 +156,9 @@ class SurrogateAttack:
 
         return make_items
 
+    def _auxiliary_stage(self, knowledge: Knowledge, run: Run) -> Stage:
+        return fit_stage(self.clone, knowledge.auxiliary, run.child("auxiliary"))
+
     def _auxiliary_tables(self, knowledge: Knowledge, run: Run) -> Mapping[str, Tensor]:
         """Return the item vectors of a model of the clone's kind, trained on the auxiliary data."""
         model = fit_once(self.clone, knowledge.auxiliary, run.child("auxiliary"))
@@ -176,7 +179,7 @@ class SurrogateAttack:
         }
         if self.settings.auxiliary != "none":
             common = b"" if knowledge.common is None else knowledge.common.tobytes()
-            inputs["auxiliary_data"] = knowledge.auxiliary.fingerprint
+            inputs["auxiliary_model"] = self._auxiliary_stage(knowledge, run).hash
             inputs["common"] = hashlib.sha256(common).hexdigest()
         return Stage(kind="clone", inputs=inputs)
 
