@@ -12,8 +12,9 @@ from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
 from recaudit.models import base, factorization
-from recaudit.models.base import Memo, Run, fit_once
+from recaudit.models.base import Memo, Run
 from recaudit.models.factorization import BPR, LMF, NetworkRecommender
+from recaudit.models.fitting import fit_once, packed
 from recaudit.models.ncf import NCF
 from recaudit.models.networks import ItemTable
 from recaudit.models.ranking import top_k
@@ -242,6 +243,100 @@ def test_phase_one_is_shared_and_each_attack_gets_what_it_would_get_alone(world,
         alone = steal(world, quick(ATTACKS[name]), clone_spec(), Run(seed=0)).tensors()
         for tensor in alone:
             assert torch.equal(alone[tensor], clone.tensors()[tensor]), name
+
+
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_shared_stages_tell_what_an_attack_computes_and_shares(world, monkeypatch, name):
+    """Whoever computes them one by one leaves the attack nothing but its lists to learn from."""
+    stages, memo = trainings(monkeypatch), Memo()
+    knowledge, run = world[2], Run(seed=0, memo=memo)
+    attack = quick(ATTACKS[name]).attack(clone_spec())
+    shared = attack.shared_stages(knowledge, run)
+    assert [stage.kind for stage in shared] == {
+        "QSD": [], "PTD": ["clone"], "PTQ": ["clone"],
+    }.get(name, ["model", "clone"])  # fmt: skip
+    for position, stage in enumerate(shared):
+        assert stage.hash not in memo.pieces
+        attack.share(knowledge, run, position)
+        assert list(memo.pieces)[position] == stage.hash
+        assert memo.computed == position + 1
+    expected = [{"model": "training bpr", "clone": "clone, interactions"}[stage.kind] for stage in shared]
+    assert stages == expected
+    stages.clear()
+    stolen = steal(world, attack.settings, clone_spec(), run)
+    assert stages == ["clone, lists"] * attack.settings.lists
+    assert memo.computed == len(shared)
+    alone = steal(world, attack.settings, clone_spec(), Run(seed=0)).tensors()
+    assert all(torch.equal(alone[tensor], stolen.tensors()[tensor]) for tensor in alone)
+
+
+@pytest.mark.parametrize(
+    "clone",
+    [
+        clone_spec(),
+        NCF(
+            embedding_size=8,
+            variant="neumf",
+            hidden=(8,),
+            optimisation=OPTIMISATION,
+            stopping=Stopping(epochs=2),
+        ),
+    ],
+    ids=["bpr", "neumf"],
+)
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_a_clone_that_was_kept_is_as_it_was_to_the_bit(world, name, clone):
+    knowledge, run = world[2], Run(seed=0)
+    attack = quick(ATTACKS[name]).attack(clone)
+    stolen = steal(world, attack.settings, clone, run)
+    piece = packed(stolen)
+    known = knowledge.known
+    again = attack.restore(piece, n_users=known.n_users, n_items=known.n_items, run=run)
+    users = np.arange(known.n_users)
+    assert torch.equal(again.score(users), stolen.score(users))
+    assert again.log == stolen.log
+    assert again.tensors().keys() == stolen.tensors().keys()
+    for tensor, values in again.tensors().items():
+        assert torch.equal(values, stolen.tensors()[tensor])
+        assert values.data_ptr() != stolen.tensors()[tensor].data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("changed", "others"),
+    [
+        ({"run": Run(seed=1)}, {"PTD", "PTA", "PTA(Pre)"}),
+        ({"run": Run(seed=0, device="cuda")}, {"PTD", "PTA", "PTA(Pre)"}),
+        ({"clone": clone_spec(epochs=6)}, {"PTA", "PTA(Pre)"}),  # PTD's epochs are the attack's own
+        ({"clone": clone_spec(negatives=2)}, {"PTD", "PTA", "PTA(Pre)"}),
+        ({"settings": {"stopping": Stopping(epochs=9)}}, {"PTD", "PTA", "PTA(Pre)"}),
+        ({"knowledge": {"known": "fewer"}}, {"PTD", "PTA", "PTA(Pre)"}),
+        ({"knowledge": {"auxiliary": "fewer"}}, {"PTA", "PTA(Pre)"}),
+        ({"knowledge": {"common": np.arange(120) < 60}}, {"PTA", "PTA(Pre)"}),
+        ({"knowledge": {"queried": np.arange(3)}}, set()),
+        ({"settings": {"lists_stopping": Stopping(epochs=9)}}, set()),
+        ({"settings": {"margin": 0.25}}, set()),
+        ({"settings": {"lists": True}}, set()),
+    ],
+)
+def test_phase_one_is_told_apart_by_what_it_depends_on_and_by_nothing_else(world, changed, others):
+    knowledge = world[2]
+    parts = {"known": knowledge.known, "auxiliary": knowledge.auxiliary, "queried": knowledge.queried}
+    for name, value in changed.get("knowledge", {}).items():
+        whole = parts.get(name)
+        parts[name] = whole.of_users(np.arange(whole.n_users - 1)) if isinstance(value, str) else value
+    other = Knowledge(accounts=knowledge.accounts, validation=knowledge.validation, **parts)
+    found = set()
+    for name in ("PTD", "PTA", "PTA(Pre)"):
+        settings = quick(ATTACKS[name])
+        before = settings.attack(clone_spec()).shared_stages(knowledge, Run(seed=0))
+        after = (
+            settings.model_copy(update=changed.get("settings", {}))
+            .attack(changed.get("clone", clone_spec()))
+            .shared_stages(other, changed.get("run", Run(seed=0)))
+        )
+        if before[-1].hash != after[-1].hash:
+            found.add(name)
+    assert found == others
 
 
 def test_an_attacks_cost_is_that_of_running_alone(world, monkeypatch):

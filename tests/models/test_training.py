@@ -13,7 +13,7 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.synthetic import checkerboard
 from recaudit.errors import UsageError
 from recaudit.models import factorization
-from recaudit.models.base import Memo, Run, fit_once
+from recaudit.models.base import Run
 from recaudit.models.factorization import BPR, LMF, validation_slice
 from recaudit.models.ncf import NCF
 from recaudit.models.networks import DotProduct, ItemTable, factors
@@ -217,61 +217,3 @@ def test_at_most_so_many_users_validate(monkeypatch):
     assert [len(users) for users in asked] == [7, 7]
     assert (np.diff(asked[0]) > 0).all()
     assert (asked[0] == asked[1]).all()
-
-
-# --- what stages share ------------------------------------------------------------------------------------
-
-
-class Watch:
-    """A clock that moves when it is told to."""
-
-    def __init__(self, monkeypatch):
-        self.now = 0.0
-        monkeypatch.setattr("recaudit.models.base.time.perf_counter", lambda: self.now)
-
-    def work(self, seconds, result=None):
-        self.now += seconds
-        return result
-
-
-def test_the_memo_computes_once_and_counts_shared_cost(monkeypatch):
-    watch, memo = Watch(monkeypatch), Memo()
-    with memo.clock() as first:
-        assert memo.once(("a",), lambda: watch.work(5, "A")) == "A"
-        watch.work(1)
-        assert first() == 6
-    with memo.clock() as second:
-        assert memo.once(("a",), lambda: pytest.fail("computed again")) == "A"
-        watch.work(2)
-        assert second() == 7  # as if it had run alone
-    assert watch.now == 8
-
-
-def test_a_shared_result_within_a_shared_result_counts_once(monkeypatch):
-    watch, memo = Watch(monkeypatch), Memo()
-
-    def inner():
-        return memo.once(("inner",), lambda: watch.work(3))
-
-    def outer():
-        inner()
-        return watch.work(4)
-
-    seconds = []
-    for stage in (inner, lambda: memo.once(("outer",), outer), lambda: memo.once(("outer",), outer)):
-        with memo.clock() as clock:
-            stage()
-            seconds.append(clock())
-    assert seconds == [3, 7, 7]
-    assert watch.now == 7
-
-
-def test_fit_once_tells_specs_data_and_seeds_apart():
-    data, run = checkerboard(), Run(seed=0)
-    spec = BPR(embedding_size=4, stopping=Stopping(epochs=1))
-    first = fit_once(spec, data, run)
-    assert fit_once(spec, checkerboard(), Run(seed=0, memo=run.memo)) is first
-    assert fit_once(spec.model_copy(update={"embedding_size": 5}), data, run) is not first
-    assert fit_once(spec, checkerboard(seed=1), run) is not first
-    assert fit_once(spec, data, run.child("other")) is not first
-    assert fit_once(spec, data, Run(seed=0)) is not first  # another run's memo
