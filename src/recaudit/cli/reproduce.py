@@ -80,7 +80,7 @@ def reproduce(name: str, /, *, options: ReproduceOptions = ReproduceOptions()) -
     output = Output()
     store = Store(options.store or default_store(), say=output.warn)
     _run(grid, store, options)
-    frame = with_published(results(grid, store, device=options.device), grid.name)
+    frame = with_published(results(grid, store, device=options.device), grid)
     out = options.out or Path("results") / name
     write_results(frame, out)
     output.print(terminal_table(frame, grid))

@@ -62,6 +62,7 @@ class Grid(BaseModel):
         title: what the experiment asks.
         source: where the paper has it.
         remarks: what the paper leaves unsaid, and what was chosen.
+        found: what came out, in words.
         base: plain values of an audit's spec that all cells share; ``attacks`` is a list.
         axes: values by the dotted key of a spec, such as ``victim`` or ``split.known``; the last one varies
             fastest. An axis' short name is the last part of its key.
@@ -81,6 +82,7 @@ class Grid(BaseModel):
     title: str
     source: str
     remarks: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     base: dict[str, Any]
     axes: dict[str, Values] = Field(min_length=1)
     seeds: int = Field(ge=1)

@@ -65,18 +65,28 @@ def published(name: str) -> pl.DataFrame:
     return values.filter(pl.col("experiment") == name)
 
 
-def with_published(results: pl.DataFrame, name: str) -> pl.DataFrame:
+def with_published(results: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     """Return an experiment's tidy table with a column ``published``, null where the paper prints nothing.
 
-    The paper's agreement is set beside ours on unqueried users.
+    The paper's agreement is set beside ours on unqueried users. A published value of the grid that has no
+    figure of ours stands in a row without one, with 0 seeds.
     """
+    keys = ["experiment", "data", "victim", "attack", "metric", "users"]
     values = (
-        published(name)
+        published(grid.name)
         .rename({"value": "published"})
         .with_columns(pl.lit("agreement@50").alias("metric"), pl.lit("unqueried").alias("users"))
     )
-    keys = ["experiment", "data", "victim", "attack", "metric", "users"]
-    return results.join(values, on=keys, how="left", maintain_order="left")
+    cells = {(cell.labels.get("data"), cell.labels.get("victim")) for cell in grid.cells()}
+    asked = [
+        (row["data"], row["victim"]) in cells and row["attack"] in grid.attacks
+        for row in values.iter_rows(named=True)
+    ]
+    missing = values.filter(pl.Series(asked, dtype=pl.Boolean)).join(results, on=keys, how="anti")
+    beside = results.join(values, on=keys, how="left", maintain_order="left")
+    return pl.concat(
+        [beside, missing.with_columns(pl.lit(0, dtype=pl.Int64).alias("seeds"))], how="diagonal"
+    )
 
 
 def _papers() -> list[Traversable]:

@@ -78,7 +78,7 @@ class Axis:
     @property
     def heading(self) -> str:
         """What it is called at the head of a column."""
-        return _HEADINGS[self.name]
+        return _HEADINGS.get(self.name, self.name.replace("_", " "))
 
     def label(self, value: Any) -> str:
         """Return ``value`` as tables and ticks show it; shares are in per cent."""
@@ -221,12 +221,12 @@ def arrange_experiment(frame: pl.DataFrame, grid: Grid) -> Experiment:
     """
     names = [key.rpartition(".")[2] for key in grid.axes]
     for name in names:
-        if name not in _HEADINGS:
+        if name not in frame.columns:
             raise UsageError(
                 f"{grid.name}: axes: the table of results has no column {name!r} to tell the cells apart; "
-                f"it has {', '.join(_HEADINGS)}"
+                f"it has {', '.join(frame.columns)}"
             )
-    words = [_WORDS[name] for name in names]
+    words = [_WORDS.get(name, name.replace("_", " ")) for name in names]
     needed = {"lines": 1, "heatmap": 2}.get(grid.picture, 0)
     shown = grid.shown or grid.attacks
     return Experiment(
