@@ -5,11 +5,9 @@ own affair: recaudit's stages use the store, which every node must see under the
 """
 
 import importlib
-import importlib.metadata
 import logging
 import math
 import os
-import platform
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -26,7 +24,6 @@ DoneT = TypeVar("DoneT")
 
 RETRIES = 3  # how often Ray starts a task anew whose worker or node died
 REACH_SECONDS = 10.0  # for a cluster to accept a connection: Ray alone tries for minutes before it says no
-SAME_EVERYWHERE = ("recaudit", "torch")  # other versions on a node would give other figures, unnoticed
 
 
 class TaskLost(RuntimeError):
@@ -71,11 +68,10 @@ class RayPool(Generic[TaskT, DoneT]):
             raise UsageError(f"workers is {workers}, expected at least 1")
         self._workers = workers
         self._gpus = _gpus(device, gpu_share)
-        self._perform = perform
-        self._versions = _versions()
         self._pending: dict[Future[DoneT], Any] = {}
         self._ray = _import_ray()
         _connect(self._ray, address)
+        self._open = True
         nodes = self._nodes()
         if workers is None and not any(_fitting(node, self._gpus) for node in nodes):
             self.close()
@@ -83,15 +79,17 @@ class RayPool(Generic[TaskT, DoneT]):
         # A worker's or node's death is retried; what the task raises is its own failure: it would come again.
         self._remote = self._ray.remote(
             num_cpus=1, num_gpus=self._gpus, max_retries=RETRIES, retry_exceptions=False
-        )(_perform_alike)
+        )(perform)
 
     @property
     def workers(self) -> int:
         """How many tasks to have on the cluster at once: what its nodes hold now, and never under one.
 
         Nodes come and go, so ask again before each round of submissions. Where all are gone, the one task
-        that is submitted waits for the next node.
+        that is submitted waits for the next node. A closed pool has no workers.
         """
+        if not self._open:
+            return 0
         return self._workers or max(1, sum(_fitting(node, self._gpus) for node in self._nodes()))
 
     def submit(self, task: TaskT) -> Future[DoneT]:
@@ -102,12 +100,11 @@ class RayPool(Generic[TaskT, DoneT]):
 
         Returns:
             The future of what ``perform`` returns. Its exception is the task's own, caused by Ray's error
-            with the traceback of the worker; a ``TaskLost`` where Ray gave the task up; or a ``UsageError``
-            where the node has another version of recaudit or torch. Cancelling it drops the result and stops
-            nothing.
+            with the traceback of the worker, or a ``TaskLost`` where Ray gave the task up. Cancelling it
+            drops the result and stops nothing.
         """
         done: Future[DoneT] = Future()
-        reference = self._remote.remote(self._perform, self._versions, task)
+        reference = self._remote.remote(task)
         self._pending[done] = reference  # Ray keeps a result as long as somebody holds its reference
         reference.future().add_done_callback(lambda answer: self._pass_on(answer, done))
         return done
@@ -116,6 +113,7 @@ class RayPool(Generic[TaskT, DoneT]):
         """Disconnect: tasks that still run are killed, and their futures cancelled."""
         for done in list(self._pending):
             done.cancel()
+        self._open = False
         self._ray.shutdown()
 
     def _pass_on(self, answer: "Future[DoneT]", done: "Future[DoneT]") -> None:
@@ -131,25 +129,6 @@ class RayPool(Generic[TaskT, DoneT]):
     def _nodes(self) -> list[Mapping[str, float]]:
         """Return the resources of each living node, by Ray's names."""
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-
-
-def _perform_alike(perform: Callable[[TaskT], DoneT], versions: Mapping[str, str], task: TaskT) -> DoneT:
-    """Perform the task on the node, unless the node's versions are not those of the process that asks."""
-    here = _versions()
-    wrong = [
-        f"{name} {here[name]} and not {asked}" for name, asked in versions.items() if here[name] != asked
-    ]
-    if wrong:
-        raise UsageError(
-            f"node {platform.node()} has {', '.join(wrong)} as the machine that asks; figures would not be "
-            "comparable: install the same versions on every node (constraints.txt)"
-        )
-    return perform(task)
-
-
-def _versions() -> dict[str, str]:
-    # Without the local part: the CPU and the CUDA build of one version of torch may meet in one cluster.
-    return {name: importlib.metadata.version(name).split("+")[0] for name in SAME_EVERYWHERE}
 
 
 def _own(ray: ModuleType, error: BaseException) -> BaseException:
