@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from recaudit import __version__
@@ -214,10 +213,9 @@ class Store:
             self._hears(line)
 
     def _refusal(self, error: OSError) -> UsageError:
+        room = "make room there or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         reason = error.strerror or str(error)
-        return UsageError(
-            f"store: {self.folder} cannot hold results: {reason}; make room there or name another folder"
-        )
+        return UsageError(f"store: {self.folder} cannot hold results: {reason}; {room}name another folder")
 
     def _held(self, digest: str) -> bool:
         """Whether another process holds a stage's lock."""
@@ -284,11 +282,8 @@ def _digest(plain: Any) -> str:
 
 
 def _write_files(stage: Stage, piece: Piece, folder: Path) -> None:
-    try:
-        save_file(dict(piece.tensors), folder / TENSORS)
-    except SafetensorError as error:  # a full disk, say, which safetensors tells in its own way
-        raise OSError(errno.EIO, str(error), str(folder / TENSORS)) from None
-    content = (folder / TENSORS).read_bytes()
+    content = save(dict(piece.tensors))
+    (folder / TENSORS).write_bytes(content)
     described = {
         "hash": stage.hash,
         "kind": stage.kind,
