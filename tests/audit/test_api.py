@@ -30,7 +30,7 @@ def test_six_lines(data, tmp_path) -> None:
     assert 0 <= result.figure("PTAQ", "agreement@5") <= 1
     write_report(result, tmp_path / "leaks")
     files = {path.name for path in (tmp_path / "leaks").iterdir()}
-    assert files == {"figures.csv", "result.json", "report.html", "seeds", "victims"}
+    assert files == {"figures.csv", "result.json", "report.html", "store", "victims"}
 
 
 def test_all_names_are_there() -> None:
