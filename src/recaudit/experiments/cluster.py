@@ -176,8 +176,7 @@ def _too_small(address: str, nodes: Sequence[Mapping[str, float]], gpus: float) 
     need = "1 CPU" + (f" and {gpus:g} GPU" if gpus else "")
     return (
         f"no node of the Ray cluster at {address} can hold a task, which needs {need}; the nodes have: "
-        f"{has or 'nothing'}. Start one that can (`ray start --address=... --num-cpus=... --num-gpus=...`), "
-        "or name the number of workers if the cluster grows on demand"
+        f"{has or 'nothing'}. Start one that can (`ray start --address=... --num-cpus=... --num-gpus=...`)"
     )
 
 
