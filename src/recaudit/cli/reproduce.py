@@ -1,8 +1,7 @@
 """``recaudit reproduce``: a paper's table or figure, ours beside the published values."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cyclopts import App, Parameter
@@ -11,23 +10,21 @@ from rich.table import Table
 from recaudit.cli.audit import Whole
 from recaudit.cli.console import Output
 from recaudit.cli.progress import GridProgress
-from recaudit.errors import UsageError
+from recaudit.cli.stores import default_store, open_store
+from recaudit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from recaudit.experiments.execute import Pool
     from recaudit.experiments.grid import Grid
     from recaudit.store import Store
 
-__all__ = ["default_store", "reproduce_app"]
+__all__ = ["reproduce_app"]
+
+PAPERS = {"zhu2023": "Model Stealing Attack against Recommender System (Zhu et al. 2023)"}
 
 reproduce_app = App(
     name="reproduce", help="Run a paper's experiments and set ours beside the published values."
 )
-
-
-def default_store() -> Path:
-    """Return the store that is used where none is named: ``RECAUDIT_STORE``, or a folder here."""
-    return Path(os.environ.get("RECAUDIT_STORE") or "recaudit-store")
 
 
 @Parameter(name="*")
@@ -125,6 +122,50 @@ def list_experiments(*, store: Path | None = None) -> None:
         "Costs are for one worker, from the stages in the store where it has like ones, else guesses. "
         "--only and --seeds make an experiment smaller."
     )
+
+
+@reproduce_app.command
+def page(*, paper: str = "zhu2023", store: Path | None = None, out: Path = Path("docs")) -> None:
+    """Write a paper's page, its pictures and its tidy table from what the store has; it computes nothing.
+
+    Args:
+        paper: The paper whose experiments are shown.
+        store: Folder of finished stages; $RECAUDIT_STORE or recaudit-store by default.
+        out: Folder for reproduction.md and the folder reproduction.
+    """
+    import polars as pl  # noqa: PLC0415
+
+    from recaudit.experiments.plan import plan  # noqa: PLC0415
+    from recaudit.experiments.results import results  # noqa: PLC0415
+    from recaudit.papers import grid_names, load_grid, statistics, with_published  # noqa: PLC0415
+    from recaudit.report.experiment_figures import draw  # noqa: PLC0415
+    from recaudit.report.experiment_page import Section, render_page  # noqa: PLC0415
+    from recaudit.report.output import write_page, write_results  # noqa: PLC0415
+    from recaudit.store import versions  # noqa: PLC0415
+
+    names = [name for name in grid_names() if name.startswith(f"{paper}/")]
+    if not names:
+        papers = dict.fromkeys(name.partition("/")[0] for name in grid_names())
+        raise UsageError(f"--paper: unknown paper {paper!r}{nearest(paper, papers)}")
+    output = Output()
+    kept = open_store(store, output)
+    spent = {stage.hash: stage.elapsed for stage in kept.stages()}
+    folder = out / "reproduction"
+    sections = []
+    with output.status("reading the store") as status:
+        for name in names:
+            status.update(f"reading {name}")
+            grid = load_grid(name)
+            frame = with_published(results(grid, kept), grid)
+            picture = PurePosixPath(folder.name) / draw(frame, grid, folder)[0].name
+            hours = sum(spent.get(key, 0.0) for key in plan(grid, kept)) / 3600
+            sections.append(Section(grid=grid, frame=frame, picture=picture, hours=hours))
+        found = statistics()
+    write_results(pl.concat([section.frame for section in sections], how="diagonal"), folder)
+    table = f"{folder.name}/results.parquet"
+    text = render_page(PAPERS[paper], sections, statistics=found, table=table, versions=versions())
+    write_page(text, out / "reproduction.md")
+    output.say(f"Page: {out / 'reproduction.md'}")
 
 
 def _narrowed(grid: "Grid", options: ReproduceOptions) -> "Grid":

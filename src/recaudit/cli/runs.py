@@ -9,7 +9,7 @@ from cyclopts import App
 from rich.table import Table
 
 from recaudit.cli.console import Output
-from recaudit.cli.reproduce import default_store
+from recaudit.cli.stores import open_store
 from recaudit.errors import UsageError
 
 __all__ = ["runs_app"]
@@ -25,23 +25,18 @@ def list_stages(*, store: Path | None = None, kind: str | None = None) -> None:
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
         kind: Only stages of this kind: model, clone or figures.
     """
-    opened, output = _opened(store)
-    table = Table(
-        "hash", "kind", "what", "data", "seed", "finished", "seconds", "size", title=str(opened.folder)
-    )
-    for column in table.columns[6:]:
+    output = Output()
+    opened = open_store(store, output)
+    table = Table("hash", "kind", "what", "data", "finished", "seconds", "size", title=str(opened.folder))
+    table.columns[0].no_wrap = True
+    for column in table.columns[5:]:
         column.justify = "right"
     number = size = 0
     for stage in opened.stages():
         if kind in (None, stage.kind):
             number, size = number + 1, size + stage.size
-            inputs = (
-                _what(stage.inputs),
-                str(stage.inputs.get("data", "")),
-                str(stage.inputs.get("seed", "")),
-            )
-            costs = (stage.created, f"{stage.elapsed:.1f}", _size(stage.size))
-            table.add_row(stage.hash[:12], stage.kind, *inputs, *costs)
+            about = (stage.hash[:12], stage.kind, _what(stage.inputs), str(stage.inputs.get("data", "")))
+            table.add_row(*about, stage.created, f"{stage.elapsed:.1f}", _size(stage.size))
     output.print(table)
     output.say(f"{number} stages, {_size(size)}")
 
@@ -54,7 +49,8 @@ def show(hash: str, /, *, store: Path | None = None) -> None:
         hash: The stage's hash, or its beginning.
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
     """
-    opened, output = _opened(store)
+    output = Output()
+    opened = open_store(store, output)
     found = [stage for stage in opened.stages() if stage.hash.startswith(hash)]
     if len(found) != 1:
         says = "no stage" if not found else f"{len(found)} stages"
@@ -77,7 +73,8 @@ def gc(*, store: Path | None = None, dry_run: bool = False) -> None:
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
         dry_run: Only say what would go.
     """
-    opened, output = _opened(store)
+    output = Output()
+    opened = open_store(store, output)
     number = 0
     for path, why in opened.garbage():
         number += 1
@@ -85,17 +82,6 @@ def gc(*, store: Path | None = None, dry_run: bool = False) -> None:
         if not dry_run:
             opened.remove(path)
     output.say(f"{number} {'would be ' if dry_run else ''}removed")
-
-
-def _opened(folder: Path | None) -> Any:
-    """Return the store, which must be there, and standard output."""
-    from recaudit.store import Store  # noqa: PLC0415
-
-    folder = folder or default_store()
-    if not folder.is_dir():
-        raise UsageError(f"store: {folder} is not there; name a store with --store or RECAUDIT_STORE")
-    output = Output()
-    return Store(folder, say=output.warn), output
 
 
 def _what(inputs: Mapping[str, Any]) -> str:

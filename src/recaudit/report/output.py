@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 
 from recaudit.errors import UsageError
-from recaudit.files import whole_file
+from recaudit.files import whole_file, write_text
 from recaudit.report.html import render_html
 from recaudit.report.result import Result
 from recaudit.report.tables import write_figures_csv
 
-__all__ = ["write_result", "write_results"]
+__all__ = ["write_page", "write_result", "write_results"]
 
 
 def write_result(result: Result, directory: Path) -> None:
@@ -50,3 +50,15 @@ def write_results(frame: pl.DataFrame, directory: Path) -> None:
             frame.write_csv(csv)
     except OSError as error:
         raise UsageError(f"{directory}: cannot write the results there: {error.strerror}") from None
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page.
+
+    Raises:
+        UsageError: where it cannot be written.
+    """
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write the page: {error.strerror}") from None
