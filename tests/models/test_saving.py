@@ -60,6 +60,19 @@ def test_weights_that_end_early_are_refused(saved, keep):
     assert "damaged, or not the weights that" in refused(saved, "model.safetensors")
 
 
+def test_a_weight_that_changed_is_noticed(saved):
+    path = saved / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    refused(saved, "model.safetensors")
+
+
+def test_weights_saved_before_there_were_checksums_are_taken(saved):
+    described(saved, sha256=None)
+    load_model(saved)
+
+
 def test_weights_that_are_something_else_are_refused(saved):
     (saved / "model.safetensors").write_bytes(b"PK\x03\x04" + bytes(500))
     refused(saved, "model.safetensors")

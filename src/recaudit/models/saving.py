@@ -1,12 +1,13 @@
 """Fitted recommenders on disk: weights as safetensors beside a JSON description."""
 
 import errno
+import hashlib
 import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from recaudit import __version__
 from recaudit.errors import UsageError
@@ -29,6 +30,7 @@ class SavedModel(BaseModel):
         n_users: users it knows.
         n_items: items in its catalogue.
         fingerprint: of the interactions it was fitted to.
+        sha256: of the weights' file; ``None`` where a version before checksums wrote it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +40,7 @@ class SavedModel(BaseModel):
     n_users: int = Field(ge=1)
     n_items: int = Field(ge=1)
     fingerprint: str
+    sha256: str | None = None
 
 
 def save_model(recommender: Recommender, spec: RecommenderSpec, fingerprint: str, directory: Path) -> None:
@@ -51,12 +54,14 @@ def save_model(recommender: Recommender, spec: RecommenderSpec, fingerprint: str
             save_file(recommender.tensors(), temporary)
         except SafetensorError as error:  # a full disk, say, which safetensors tells in its own way
             raise OSError(errno.EIO, str(error), str(directory / WEIGHTS)) from None
+        checksum = hashlib.sha256(temporary.read_bytes()).hexdigest()
     saved = SavedModel(
         recaudit=__version__,
         spec=json.loads(spec.model_dump_json()),
         n_users=recommender.n_users,
         n_items=recommender.n_items,
         fingerprint=fingerprint,
+        sha256=checksum,
     )
     write_text(directory / DESCRIPTION, saved.model_dump_json(indent=2) + "\n")
 
@@ -83,12 +88,17 @@ def load_model(directory: Path) -> tuple[Recommender, RecommenderSpec, SavedMode
         raise UsageError(f"{description}: not a saved model's description (not a JSON object)")
     saved = validated(SavedModel, described, where=f"{description}:")
     spec = model_spec(saved.spec, where=f"{description}: spec")
+    content = weights.read_bytes()
     try:
-        recommender = spec.restore(load_file(weights), n_users=saved.n_users, n_items=saved.n_items)
+        recommender = spec.restore(load(content), n_users=saved.n_users, n_items=saved.n_items)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"{weights}: damaged, or not the weights that {description} describes ({_one_line(error)})"
         ) from None
+    if saved.sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise UsageError(
+            f"{weights}: damaged, or not the weights that {description} describes (its SHA-256 is another)"
+        )
     return recommender, spec, saved
 
 
