@@ -73,6 +73,7 @@ class Node:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_memory_monitor_refresh_ms": "0",  # others may fill this machine's memory
             "RAY_worker_register_timeout_seconds": str(PATIENCE),  # and keep it busy
+            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": str(PATIENCE),
         }
         start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={HOST}"]
         self.log = folder / "start.log"
@@ -240,6 +241,8 @@ def test_a_grid_over_a_dying_node_has_the_figures_of_one_process(head: Cluster, 
     figures = results(grid, alone).filter(timeless)
     assert len(figures) > 10
     assert_frame_equal(results(grid, shared).filter(timeless), figures, check_exact=True)
+    with opened(head.address, environment()) as pool:
+        wait_until(lambda: pool.workers == 1, "Ray's notice that the node is gone")
 
 
 @pytest.mark.parametrize("way", ["address", "client"])
