@@ -1,12 +1,14 @@
 """Long work on a terminal: which stage runs, how far it has come, and what is left."""
 
+import json
 import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,6 +27,9 @@ __all__ = ["AuditProgress", "GridProgress"]
 
 AUDIT = "audit: "
 """How the names of an audit's own stages begin; the others are of trainings within one."""
+
+MOST = 8
+"""How many of the running stages are named."""
 
 
 class AuditProgress:
@@ -95,35 +100,38 @@ class GridProgress:
         self._seconds = {key: costs.of([one]).seconds for key, one in todo.items()}
         self._began = time.monotonic()
         self._console = Console(stderr=True)
-        self._live = self._console.is_terminal and not self._console.is_dumb_terminal and sys.stderr.isatty()
+        self._moves = self._console.is_terminal and not self._console.is_dumb_terminal and sys.stderr.isatty()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=15),
             TextColumn("{task.fields[stages]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
-            console=self._console,
-            transient=True,
         )
         self._bar = self._bars.add_task(
             name, total=sum(self._seconds.values()), stages=f"0/{len(todo)} stages", left=""
         )
-        self._running = self._bars.add_task("", total=None, visible=False, stages="", left="")
+        # Below, in columns of its own: what runs is long, and would take the bar's room.
+        self._below = Progress(
+            TextColumn("{task.description}", markup=False), TextColumn("{task.fields[epochs]}", markup=False)
+        )
+        self._running = self._below.add_task("", total=None, visible=False, epochs="")
+        self._live = Live(Group(self._bars, self._below), console=self._console, transient=True)
 
     def __enter__(self) -> "GridProgress":
-        if self._live:
-            self._bars.start()
+        if self._moves:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._bars.stop()
+        if self._moves:
+            self._live.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show the epochs of the training at hand, where it runs in this process."""
-        self._bars.update(self._running, completed=done, total=total, left=f"{stage}, at most {total}")
+        self._below.update(self._running, epochs=f"{stage}: epoch {done} of at most {total}")
 
     def tell(self, state: "State") -> None:
         """Show how far the run is."""
@@ -136,9 +144,10 @@ class GridProgress:
         about = f"about {_clock(elapsed * left / done)} left" if done else ""
         stages = f"{len(self._todo) - len(state.left)}/{len(self._todo)} stages"
         self._bars.update(self._bar, completed=done, stages=stages, left=about)
-        running = "; ".join(_described(task) for task in state.running)
-        self._bars.update(self._running, description=f"  {running}", visible=bool(running), left="")
-        if not self._live and state.finished is not None:
+        running = [f"  {_described(task)}" for task in state.running[:MOST]]
+        running += [f"  and {len(state.running) - MOST} more"] if len(state.running) > MOST else []
+        self._below.update(self._running, description="\n".join(running), visible=bool(running), epochs="")
+        if not self._moves and state.finished is not None:
             finished = _described(self._todo[state.finished].task)
             self._console.print(
                 f"{self._name}: {stages}, {about}: {finished}", markup=False, highlight=False, soft_wrap=True
@@ -149,9 +158,18 @@ def _described(task: "Task") -> str:
     """Return in a few words what a task computes."""
     inputs = task.stage.inputs
     model = inputs.get("spec", {}).get("model", "")
-    doing = {"fit": "training", "share": "clone of", "judge": ""}[task.name[0]]
-    words = (doing, model if doing else "", task.name[1], str(inputs.get("data", "")), f"seed {task.seed}")
-    return " ".join(word for word in words if word)
+    doing = {
+        "fit": f"training {model}",
+        "share": f"learning {model} for",
+        "judge": f"{_victim(task.spec)}:",
+    }[task.name[0]]
+    return f"{doing} {task.name[1]}, {inputs.get('data', '')}, seed {task.seed}"
+
+
+def _victim(spec: str) -> str:
+    """Return the model of a spec in JSON, or the folder that it comes from."""
+    victim = json.loads(spec)["victim"]
+    return str(victim["model"] if isinstance(victim, dict) else victim)
 
 
 def _clock(seconds: float) -> str:

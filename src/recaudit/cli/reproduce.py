@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cyclopts import App, Parameter
@@ -14,6 +15,7 @@ from recaudit.cli.stores import default_store, open_store
 from recaudit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from recaudit.experiments.costs import Costs
     from recaudit.experiments.execute import Pool
     from recaudit.experiments.grid import Grid
     from recaudit.store import Store
@@ -49,7 +51,7 @@ class ReproduceOptions:
 
 
 @reproduce_app.default
-def reproduce(name: str, /, *, options: ReproduceOptions = ReproduceOptions()) -> None:  # noqa: D417
+def reproduce(name: str | None = None, /, *, options: ReproduceOptions = ReproduceOptions()) -> None:  # noqa: D417
     """Run an experiment, or what is left of it, and show ours beside the published values.
 
     A run that is stopped or killed loses no finished stage: the same command goes on from there.
@@ -57,28 +59,29 @@ def reproduce(name: str, /, *, options: ReproduceOptions = ReproduceOptions()) -
     Args:
         name: The experiment, such as zhu2023/table4; `recaudit reproduce list` names them all.
     """
-    from recaudit.papers import STATISTICS, load_grid  # noqa: PLC0415
+    from recaudit.papers import STATISTICS, load_grid, with_published  # noqa: PLC0415
 
+    name = _known(name)
+    out = options.out or Path("results") / name
     if name == STATISTICS:
-        _statistics(options.out or Path("results") / name)
+        _statistics(out, options)
         return
     grid = _narrowed(load_grid(name), options)
     _check(options)
     from recaudit.audit.run import check_device  # noqa: PLC0415
     from recaudit.experiments.results import results  # noqa: PLC0415
-    from recaudit.papers import with_published  # noqa: PLC0415
     from recaudit.report.experiment_figures import draw  # noqa: PLC0415
     from recaudit.report.experiment_tables import terminal_table  # noqa: PLC0415
-    from recaudit.report.output import write_results  # noqa: PLC0415
+    from recaudit.report.output import check_folder, write_results  # noqa: PLC0415
     from recaudit.store import Store  # noqa: PLC0415
 
     if options.cluster is None:
         check_device(options.device)
+    check_folder(out)  # before hours of work, not behind them
     output = Output()
     store = Store(options.store or default_store(), say=output.warn)
     _run(grid, store, options)
     frame = with_published(results(grid, store, device=options.device), grid)
-    out = options.out or Path("results") / name
     write_results(frame, out)
     output.print(terminal_table(frame, grid))
     drawn = draw(frame, grid, out)
@@ -93,31 +96,34 @@ def list_experiments(*, store: Path | None = None) -> None:
         store: Folder of finished stages, whose seconds the costs are told by.
     """
     from recaudit.experiments.costs import Costs  # noqa: PLC0415
-    from recaudit.experiments.plan import missing, plan  # noqa: PLC0415
     from recaudit.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
     from recaudit.store import Store  # noqa: PLC0415
 
     output = Output()
-    kept = Store(store or default_store(), say=output.warn)
-    costs = Costs(kept)
+    folder = store or default_store()
     table = Table("experiment", "what it asks", "cells", "seeds", "whole", "left", title="Experiments")
+    table.columns[0].no_wrap = table.columns[4].no_wrap = table.columns[5].no_wrap = True
     table.add_row(STATISTICS, "What the data sets hold", "", "", "seconds", "")
-    with output.status("planning") as status:
+    lacking: dict[str, None] = {}
+    # A look at what there is makes no store.
+    with TemporaryDirectory() as nothing, output.status("planning") as status:
+        kept = Store(folder if folder.exists() else Path(nothing), say=output.warn)
+        costs = Costs(kept)
         for name in grid_names():
             status.update(f"planning {name}")
             grid = load_grid(name)
             cells = grid.cells()
             seeds = sorted({cell.seeds for cell in cells})
-            try:
-                planned = plan(grid, kept)
-                whole, left = costs.of(planned.values()), costs.of(missing(planned, kept).values())
-                told = [_duration(whole.seconds) + ("" if whole.measured > 0.5 else " (guess)")]
-                told.append(_duration(left.seconds) if left.seconds else "done")
-            except UsageError as error:
-                told = [str(error), ""]
             several = dict.fromkeys(map(str, (seeds[0], seeds[-1])))
+            try:
+                told = _told(grid, kept, costs)
+            except UsageError as error:
+                lacking[str(error)] = None
+                told = ("no data", "")
             table.add_row(name, grid.title, str(len(cells)), " to ".join(several), *told)
     output.print(table)
+    for line in lacking:
+        output.say(f"No data: {line}")
     output.say(
         "Costs are for one worker, from the stages in the store where it has like ones, else guesses. "
         "--only and --seeds make an experiment smaller."
@@ -140,7 +146,7 @@ def page(*, paper: str = "zhu2023", store: Path | None = None, out: Path = Path(
     from recaudit.papers import grid_names, load_grid, statistics, with_published  # noqa: PLC0415
     from recaudit.report.experiment_figures import draw  # noqa: PLC0415
     from recaudit.report.experiment_page import Section, render_page  # noqa: PLC0415
-    from recaudit.report.output import write_page, write_results  # noqa: PLC0415
+    from recaudit.report.output import check_folder, write_page, write_results  # noqa: PLC0415
     from recaudit.store import versions  # noqa: PLC0415
 
     names = [name for name in grid_names() if name.startswith(f"{paper}/")]
@@ -151,6 +157,7 @@ def page(*, paper: str = "zhu2023", store: Path | None = None, out: Path = Path(
     kept = open_store(store, output)
     spent = {stage.hash: stage.elapsed for stage in kept.stages()}
     folder = out / "reproduction"
+    check_folder(folder)
     sections = []
     with output.status("reading the store") as status:
         for name in names:
@@ -168,6 +175,31 @@ def page(*, paper: str = "zhu2023", store: Path | None = None, out: Path = Path(
     output.say(f"Page: {out / 'reproduction.md'}")
 
 
+def _known(name: str | None) -> str:
+    """Return the name of an experiment."""
+    from recaudit.papers import STATISTICS, grid_names  # noqa: PLC0415
+
+    if name is None:
+        raise UsageError(
+            "reproduce: name an experiment, such as zhu2023/table4; recaudit reproduce list names them all"
+        )
+    names = (STATISTICS, *grid_names())
+    if name not in names:
+        raise UsageError(f"unknown experiment {name!r}{nearest(name, names)}")
+    return name
+
+
+def _told(grid: "Grid", store: "Store", costs: "Costs") -> tuple[str, str]:
+    """Return in words what an experiment costs, and what is left of it."""
+    from recaudit.experiments.plan import missing, plan  # noqa: PLC0415
+
+    planned = plan(grid, store)
+    todo = missing(planned, store)
+    whole = costs.of(planned.values())
+    guess = "" if whole.measured > 0.5 else " (guess)"
+    return _duration(whole.seconds) + guess, _duration(costs.of(todo.values()).seconds) if todo else "done"
+
+
 def _narrowed(grid: "Grid", options: ReproduceOptions) -> "Grid":
     from recaudit.experiments.grid import narrowed, parse_only  # noqa: PLC0415
 
@@ -177,7 +209,7 @@ def _narrowed(grid: "Grid", options: ReproduceOptions) -> "Grid":
 def _check(options: ReproduceOptions) -> None:
     if options.workers is not None and options.workers < 1:
         raise UsageError(f"--workers: there must be at least one, not {options.workers}")
-    if options.workers is not None and options.cluster is not None and options.workers > 1:
+    if options.workers is not None and options.cluster is not None:
         raise UsageError("--workers: a cluster has its own workers; leave --workers or --cluster out")
 
 
@@ -206,11 +238,14 @@ def _pool(options: ReproduceOptions, progress: GridProgress) -> "Pool":
     return Processes(options.workers)
 
 
-def _statistics(out: Path) -> None:
+def _statistics(out: Path, options: ReproduceOptions) -> None:
     """Show Table 6: the data sets as published and as found."""
     from recaudit.papers import statistics  # noqa: PLC0415
     from recaudit.report.output import write_results  # noqa: PLC0415
 
+    for flag in ("only", "seeds", "workers", "cluster"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag}: Table 6 counts what the data sets hold; leave it out")
     frame = statistics()
     write_results(frame, out)
     counts = ("users", "items", "interactions")
@@ -220,6 +255,9 @@ def _statistics(out: Path) -> None:
         table.add_row(row["data"], row["kept"], *(f"{row[column]:,}" for column in counts), sparsity)
     output = Output()
     output.print(table)
+    for data, rows in frame.group_by("data", maintain_order=True):
+        if len(rows) == 1:
+            output.say(f"{data[0]} is not here: recaudit data list says how to get it.")
     output.say(f"Results: {out / 'results.parquet'}")
 
 

@@ -10,9 +10,11 @@ from rich.table import Table
 
 from recaudit.cli.console import Output
 from recaudit.cli.stores import open_store
-from recaudit.errors import UsageError
+from recaudit.errors import UsageError, nearest
 
 __all__ = ["runs_app"]
+
+KINDS = ("clone", "figures", "model")
 
 runs_app = App(name="runs", help="List, show and clear up the finished stages of a store.")
 
@@ -28,17 +30,20 @@ def list_stages(*, store: Path | None = None, kind: str | None = None) -> None:
     output = Output()
     opened = open_store(store, output)
     table = Table("hash", "kind", "what", "data", "finished", "seconds", "size", title=str(opened.folder))
-    table.columns[0].no_wrap = True
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
     for column in table.columns[5:]:
         column.justify = "right"
+    if kind not in (None, *KINDS):
+        raise UsageError(f"--kind: unknown kind {kind!r}{nearest(str(kind), KINDS)}")
     number = size = 0
     for stage in opened.stages():
         if kind in (None, stage.kind):
             number, size = number + 1, size + stage.size
             about = (stage.hash[:12], stage.kind, _what(stage.inputs), str(stage.inputs.get("data", "")))
-            table.add_row(*about, stage.created, f"{stage.elapsed:.1f}", _size(stage.size))
+            finished = stage.created.replace("T", " ")
+            table.add_row(*about, finished, f"{stage.elapsed:.1f}", _size(stage.size))
     output.print(table)
-    output.say(f"{number} stages, {_size(size)}")
+    output.say(f"{number} stage{'' if number == 1 else 's'}, {_size(size)}")
 
 
 @runs_app.command
@@ -53,9 +58,15 @@ def show(hash: str, /, *, store: Path | None = None) -> None:
     opened = open_store(store, output)
     found = [stage for stage in opened.stages() if stage.hash.startswith(hash)]
     if len(found) != 1:
-        says = "no stage" if not found else f"{len(found)} stages"
+        if not found:
+            raise UsageError(
+                f"no stage in {opened.folder} has a hash that begins with {hash!r}; recaudit runs list "
+                "names them all"
+            )
+        some = ", ".join(stage.hash[:12] for stage in found[:3])
         raise UsageError(
-            f"{says} in {opened.folder} with a hash that begins with {hash!r}; recaudit runs list"
+            f"{len(found)} stages in {opened.folder} have a hash that begins with {hash!r}, such as {some}; "
+            "give more of it"
         )
     stage = found[0]
     told = {

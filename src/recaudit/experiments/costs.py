@@ -50,10 +50,11 @@ class Costs:
 
 def _label(kind: str, inputs: Mapping[str, Any]) -> tuple[str, ...]:
     """Return sort of stage, data, model, and how the attack learns."""
-    data, model = str(inputs.get("data", "")), inputs.get("spec", {}).get("model", "")
-    if kind == "clone" and "settings" in inputs:
+    data, model = str(inputs.get("data", "")), str(inputs.get("spec", {}).get("model", ""))
+    if kind != "clone":
+        return (kind, data, model)
+    # Another version's stages may have other inputs: they are like none that is planned.
+    if "settings" in inputs:
         settings = inputs["settings"]
-        return ("lists", data, model, settings["auxiliary"], str(settings["interactions"]))
-    if kind == "clone":
-        return ("interactions", data, model, inputs["auxiliary"])
-    return (kind, data, model)
+        return ("lists", data, model, str(settings.get("auxiliary")), str(settings.get("interactions")))
+    return ("interactions", data, model, str(inputs.get("auxiliary")))

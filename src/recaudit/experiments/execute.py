@@ -219,8 +219,9 @@ class _Scheduler:
             if len(self.running) >= self.pool.workers:
                 return
             if key in self.left and key not in busy and not self.todo[key].needs & self.left:
+                # Told first: a pool may compute the task before it returns.
+                self._told(None, begins=(self.todo[key].task,))
                 self.running[self.pool.submit(self.todo[key].task)] = key
-                self._told(None)
 
     def _take(self, future: "Future[Done]") -> None:
         key = self.running.pop(future)
@@ -235,14 +236,23 @@ class _Scheduler:
                     "killed them for want of memory: take fewer workers"
                 ) from None
             return
+        except UsageError:
+            raise
+        except Exception as error:
+            task = self.todo[key].task
+            about = f"{' '.join(task.name)} of {task.stage.inputs.get('data', '')}, seed {task.seed}"
+            error.add_note(f"This happened at the stage {about}; finished stages are kept.")
+            raise
         if done.busy:
             self.put_off.add(key)
             return
         self.left.discard(key)
         self._told(key, done.damaged)
 
-    def _told(self, finished: str | None, damaged: tuple[str, ...] = ()) -> None:
-        running = tuple(self.todo[key].task for key in self.running.values())
+    def _told(
+        self, finished: str | None, damaged: tuple[str, ...] = (), begins: tuple[Task, ...] = ()
+    ) -> None:
+        running = tuple(self.todo[key].task for key in self.running.values()) + begins
         self.tell(State(running=running, finished=finished, left=frozenset(self.left), damaged=damaged))
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import polars as pl
 
@@ -11,7 +12,23 @@ from recaudit.report.html import render_html
 from recaudit.report.result import Result
 from recaudit.report.tables import write_figures_csv
 
-__all__ = ["write_page", "write_result", "write_results"]
+__all__ = ["check_folder", "write_page", "write_result", "write_results"]
+
+
+def check_folder(directory: Path) -> None:
+    """Make a folder where it is missing, and see that it takes files.
+
+    Raises:
+        UsageError: where it does not.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"out: {directory} is a file; name a folder")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UsageError(f"out: {directory} cannot hold the results: {error.strerror}") from None
 
 
 def write_result(result: Result, directory: Path) -> None:
