@@ -1,0 +1,593 @@
+"""Finished stages on disk: whole or not at all, found by what they depend on, checked when they are read."""
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recaudit import store as module
+from recaudit.errors import UsageError
+from recaudit.store import Piece, Stage, Store
+
+STAGE = Stage(kind="model", inputs={"spec": {"model": "bpr", "reg": 0.0}, "seed": 3, "none": None})
+PIECE = Piece(
+    tensors={
+        "users": torch.tensor([[1.5, -0.0], [float("nan"), float("-inf")]]),
+        "numbers": torch.arange(6).reshape(2, 3),
+        "nothing": torch.empty(0, 4),
+        "yes": torch.tensor([True, False]),
+        "exact": torch.tensor([1 / 3], dtype=torch.float64),
+    },
+    facts={"log": {"epochs": 3, "scores": [[0, 0.1], [1, 1 / 3]]}, "ö": None, "tiny": 1e-300},
+    seconds=1.1,
+    elapsed=0.7,
+)
+SMALL = Piece(tensors={"a": torch.arange(3.0)}, facts={"b": 0.00001, "c": "ö"})
+
+
+def fail(line: str) -> None:
+    raise AssertionError(line)
+
+
+def stage(number: int) -> Stage:
+    return Stage(kind="model", inputs={"number": number})
+
+
+def same(one: Piece, other: Piece) -> bool:
+    """Whether two pieces are the same to the bit."""
+    alike = one.tensors.keys() == other.tensors.keys() and all(
+        (a.dtype, a.shape, a.numpy().tobytes()) == (b.dtype, b.shape, b.numpy().tobytes())
+        for a, b in ((one.tensors[name], other.tensors[name]) for name in one.tensors)
+    )
+    return alike and (one.facts, one.seconds, one.elapsed) == (other.facts, other.seconds, other.elapsed)
+
+
+def place(store: Store, of: Stage = STAGE) -> Path:
+    return store.folder / of.kind / of.hash
+
+
+def leftovers(store: Store) -> list[Path]:
+    return [path for path in store.folder.iterdir() if path.name.startswith(".partial-")]
+
+
+# --- writing and reading ----------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read_back_to_the_bit(tmp_path) -> None:
+    store = Store(tmp_path / "deep" / "store", say=fail)
+    assert store.read(STAGE) is None
+    assert not store.has(STAGE)
+    store.write(STAGE, PIECE)
+    assert store.has(STAGE)
+    for again in (store, Store(store.folder, say=fail)):
+        assert same(again.read(STAGE), PIECE)
+    assert leftovers(store) == []
+
+
+@given(
+    tensors=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=9).filter(
+            lambda name: name != "__metadata__"
+        ),
+        st.lists(st.floats(width=32), max_size=5),
+        max_size=3,
+    ),
+    facts=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+            lambda inner: st.lists(inner, max_size=3),
+            max_leaves=6,
+        ),
+        max_size=4,
+    ),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_plain_facts_and_any_tensors_are_read_back(tmp_path, tensors, facts) -> None:
+    piece = Piece(tensors={name: torch.tensor(values) for name, values in tensors.items()}, facts=facts)
+    name = Stage(
+        kind="model", inputs={"facts": facts, "tensors": {k: list(map(str, v)) for k, v in tensors.items()}}
+    )
+    store = Store(tmp_path, say=fail)
+    store.write(name, piece)
+    assert same(store.read(name), piece)
+
+
+def test_what_is_there_stays_when_it_is_written_again(tmp_path) -> None:
+    store = Store(tmp_path, say=fail)
+    store.write(STAGE, PIECE)
+    before = {path: path.stat() for path in place(store).iterdir()}
+    store.write(STAGE, Piece(facts={"other": 1}))
+    assert {path: path.stat() for path in place(store).iterdir()} == before
+    assert same(store.read(STAGE), PIECE)
+    assert leftovers(store) == []
+
+
+def test_the_files_of_a_stage_may_be_read_by_whoever_may_read_the_store(tmp_path) -> None:
+    (tmp_path / "store").mkdir(mode=0o755)
+    store = Store(tmp_path / "store")
+    store.write(STAGE, PIECE)
+    assert place(store).stat().st_mode & 0o777 == 0o755
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in place(store).iterdir()} == {0o666 & ~umask}
+
+
+def test_stages_lists_what_is_there(tmp_path) -> None:
+    told: list[str] = []
+    store = Store(tmp_path, say=told.append)
+    names = [STAGE, Stage(kind="figures", inputs={"model": STAGE.hash}), stage(1)]
+    for name in names:
+        store.write(name, PIECE)
+    listed = list(store.stages())
+    assert [(one.kind, one.hash) for one in listed] == sorted((one.kind, one.hash) for one in names)
+    one = next(one for one in listed if one.hash == STAGE.hash)
+    assert (one.inputs, one.facts, one.seconds, one.elapsed) == (STAGE.inputs, PIECE.facts, 1.1, 0.7)
+    assert one.size == sum(path.stat().st_size for path in one.folder.iterdir())
+    assert one.folder == place(store)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one.created)
+    assert one.versions["torch"] == torch.__version__
+    assert told == []
+    (place(store) / "stage.json").write_text("{}")
+    assert len(list(store.stages())) == 2
+    assert told == [f"{place(store)}: stage.json is damaged; recaudit runs gc removes it"]
+
+
+def test_a_line_is_told_once(tmp_path) -> None:
+    told: list[str] = []
+    store = Store(tmp_path, say=told.append)
+    store.write(STAGE, PIECE)
+    (place(store) / "tensors.safetensors").unlink()
+    assert [store.read(STAGE) for _ in range(3)] == [None] * 3
+    assert told == [f"{place(store)}: tensors.safetensors is missing; it is computed again"]
+    Store(tmp_path).read(STAGE)  # who gives no `say` hears nothing
+
+
+# --- names ------------------------------------------------------------------------------------------------
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-1, 1) | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+inputs = st.dictionaries(st.text("abc", max_size=2), plain, max_size=4)
+
+
+@given(inputs, inputs, st.sampled_from(["model", "clone"]), st.sampled_from(["model", "clone"]))
+def test_the_same_inputs_and_no_others_have_the_same_hash(one, other, kind, other_kind) -> None:
+    first, second = Stage(kind=kind, inputs=one), Stage(kind=other_kind, inputs=other)
+    texts = [json.dumps([each.kind, each.inputs], sort_keys=True) for each in (first, second)]
+    assert (first.hash == second.hash) == (texts[0] == texts[1])
+    turned = dict(reversed(one.items()))
+    assert Stage(kind=kind, inputs=json.loads(json.dumps(turned))).hash == first.hash
+    assert re.fullmatch("[0-9a-f]{64}", first.hash)
+
+
+@given(inputs, st.text("xyz", min_size=1, max_size=2), plain)
+def test_any_input_more_is_another_hash(one, name, value) -> None:
+    assert Stage(kind="model", inputs={**one, name: value}).hash != Stage(kind="model", inputs=one).hash
+
+
+@pytest.mark.parametrize("name", ["recaudit", "torch", "numpy", "scipy", "polars"])
+def test_another_version_is_another_hash(monkeypatch, tmp_path, name) -> None:
+    before = STAGE.hash
+    versions = dict(module.versions())
+    monkeypatch.setattr(module, "versions", lambda: {**versions, name: "0.0.1"})
+    other = Stage(kind=STAGE.kind, inputs=STAGE.inputs)
+    assert other.hash != before
+    assert STAGE.hash == before  # a stage keeps its name
+
+
+def test_the_hash_is_the_same_in_another_process() -> None:
+    script = f"from recaudit.store import Stage; print(Stage(kind='model', inputs={STAGE.inputs!r}).hash)"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONHASHSEED": "5"},
+    )  # fmt: skip
+    assert ran.stdout.strip() == STAGE.hash
+
+
+def test_inputs_that_are_no_plain_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        _ = Stage(kind="model", inputs={"reg": float("nan")}).hash
+
+
+# --- damage -----------------------------------------------------------------------------------------------
+
+
+def damaged_then_healed(folder: Path, damage: Callable[[Path], None]) -> None:
+    """Damage a stage: it must be told in one line, never returned, and written again."""
+    told: list[str] = []
+    store = Store(folder, say=told.append)
+    store.write(STAGE, SMALL)
+    assert same(store.read(STAGE), SMALL)
+    damage(place(store))
+    assert store.read(STAGE) is None
+    (line,) = told
+    assert str(place(store)) in line
+    assert "\n" not in line
+    assert "computed again" in line
+    assert [path for path, _ in store.garbage()] == [place(store)]
+    store.write(STAGE, SMALL)
+    assert same(Store(folder, say=fail).read(STAGE), SMALL)
+    assert leftovers(store) == []
+    assert list(store.garbage()) == []
+
+
+FILES = st.sampled_from(["stage.json", "tensors.safetensors"])
+
+
+@given(FILES, st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_changed_byte_anywhere_is_detected(tmp_path, name, where, mask) -> None:
+    def change(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[int(where * len(content))] ^= mask
+        (folder / name).write_bytes(content)
+
+    damaged_then_healed(tmp_path, change)
+
+
+@given(FILES, st.floats(0, 1, exclude_max=True))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_cut_file_is_detected(tmp_path, name, where) -> None:
+    damaged_then_healed(
+        tmp_path, lambda folder: os.truncate(folder / name, int(where * (folder / name).stat().st_size))
+    )
+
+
+@given(FILES, st.binary(min_size=1, max_size=20))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_longer_file_is_detected(tmp_path, name, more) -> None:
+    def lengthen(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content + more)
+
+    damaged_then_healed(tmp_path, lengthen)
+
+
+def _other_stage_s(folder: Path) -> None:
+    store = Store(folder.parent.parent)
+    other = stage(7)
+    store.write(other, SMALL)
+    for name in ("stage.json", "tensors.safetensors"):
+        (place(store, other) / name).replace(folder / name)
+    place(store, other).rmdir()
+
+
+def _a_file(folder: Path) -> None:
+    _emptied(folder)
+    folder.rmdir()
+    folder.write_text("not a folder")
+
+
+def _emptied(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "stage.json").unlink(),
+        lambda folder: (folder / "tensors.safetensors").unlink(),
+        lambda folder: [(folder / "tensors.safetensors").unlink(), (folder / "tensors.safetensors").mkdir()],
+        lambda folder: [(folder / "stage.json").unlink(), (folder / "stage.json").mkdir()],
+        lambda folder: (folder / "stage.json").write_text("[" * 100_000),
+        lambda folder: (folder / "stage.json").write_text("null"),
+        _emptied,
+        _a_file,
+        _other_stage_s,
+    ],
+)  # fmt: skip
+def test_other_damage_is_detected(tmp_path, damage) -> None:
+    damaged_then_healed(tmp_path, damage)
+
+
+# --- a disk that does not hold ----------------------------------------------------------------------------
+
+
+def test_a_folder_that_cannot_be_a_store(tmp_path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for folder in (file, file / "below"):
+        with pytest.raises(
+            UsageError, match=rf"^store: {folder} cannot hold results: .*; name another folder$"
+        ):
+            Store(folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(tmp_path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match=r"cannot hold results: Permission denied; name another folder$"):
+        Store(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["tempfile.mkdtemp", "Path.write_bytes", "Path.rename"])
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatch, call) -> None:
+    store = Store(tmp_path, say=fail)
+
+    def full(*given: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"recaudit.store.{call}", full)
+        with pytest.raises(UsageError) as caught:
+            store.write(STAGE, PIECE)
+    reason = "No space left on device; make room there or name another folder"
+    told = f"store: {tmp_path} cannot hold results: {reason}"
+    assert str(caught.value) == told
+    assert leftovers(store) == []
+    assert not store.has(STAGE)
+    store.write(STAGE, PIECE)
+    assert same(store.read(STAGE), PIECE)
+
+
+def test_a_file_system_that_is_full_indeed(tmp_path) -> None:
+    """A write that is longer than the process may write, in a process of its own."""
+    script = f"""
+import resource, signal, sys, torch
+from pathlib import Path
+from recaudit.store import Piece, Stage, Store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = Store(Path({str(tmp_path)!r}))
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    store.write(Stage(kind="model", inputs={{}}), Piece(tensors={{"a": torch.zeros(10_000)}}))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == (
+        f"UsageError store: {tmp_path} cannot hold results: File too large; name another folder\n"
+    )
+    assert {path.name for path in tmp_path.rglob("*")} == {"locks", "model"} - {"model"}
+
+
+def test_a_lock_that_cannot_be_made(tmp_path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "locks").rmdir()
+    (tmp_path / "locks").write_text("")
+    says = r"cannot hold results: .*; name another folder"
+    with pytest.raises(UsageError, match=says):
+        store.busy(STAGE)
+    with pytest.raises(UsageError, match=says), store.lock(STAGE):
+        pass
+
+
+# --- several processes ------------------------------------------------------------------------------------
+
+WRITER = """
+import sys, torch
+from pathlib import Path
+from recaudit.store import Piece, Stage, Store
+store = Store(Path(sys.argv[1]), say=lambda line: print(line, file=sys.stderr))
+first, step = int(sys.argv[2]), int(sys.argv[3])
+print("ready", flush=True)
+for number in range(first, 4000, step):
+    stage = Stage(kind="model", inputs={"number": number})
+    tensors = {"a": torch.full((300,), float(number)), "b": torch.arange(number % 7)}
+    with store.lock(stage):
+        store.write(stage, Piece(tensors=tensors, facts={"number": number}))
+print("end", flush=True)
+"""
+
+
+class Process:
+    """A Python process whose lines are read one by one; it is killed when the block ends."""
+
+    def __init__(self, script: str, *arguments: object) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+        self.process.stdout.close()
+        self.process.stdin.close()
+
+    def line(self) -> str:
+        return self.process.stdout.readline().strip()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+
+def test_a_killed_writer_leaves_whole_stages_and_nothing_that_passes_for_one(tmp_path) -> None:
+    """Two at a time, killed over and over, at moments that no one chose."""
+    store, number = Store(tmp_path, say=fail), 0
+    for seconds in (0.05, 0.3, 0.13):
+        with Process(WRITER, tmp_path, number, 1) as one, Process(WRITER, tmp_path, number + 1, 2) as other:
+            assert (one.line(), other.line()) == ("ready", "ready")
+            while len(list((tmp_path / "model").glob("*"))) <= number:
+                time.sleep(0.01)
+            time.sleep(seconds)
+            one.kill()
+            other.kill()
+        there = [stage(number) for number in range(4000) if store.has(stage(number))]
+        assert len(there) > number
+        number = len(there)
+        for written in there:
+            piece = store.read(written)
+            assert piece.facts == {"number": written.inputs["number"]}
+            assert piece.tensors["a"].tolist() == [written.inputs["number"]] * 300
+        assert len(list(store.stages())) == number
+        assert {path for path, _ in store.garbage()} == set(leftovers(store))
+        for path, why in list(store.garbage()):
+            assert why == "left by a process that was stopped"
+            store.remove(path)
+        assert leftovers(store) == []
+    assert len(list(store.stages())) == number
+
+
+TWINS = """
+import sys, torch
+from pathlib import Path
+from recaudit.store import Piece, Stage, Store
+store = Store(Path(sys.argv[1]), say=lambda line: print(line, flush=True))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(300):
+    stage = Stage(kind="model", inputs={"number": number})
+    store.write(stage, Piece(tensors={"a": torch.full((50,), float(number))}, facts={"by": sys.argv[2]}))
+    piece = store.read(stage)
+    assert piece.tensors["a"].tolist() == [number] * 50
+print("end", flush=True)
+"""
+
+
+def test_two_processes_that_write_the_same_stages(tmp_path) -> None:
+    with Process(TWINS, tmp_path, "one") as one, Process(TWINS, tmp_path, "two") as two:
+        for each in (one, two):
+            assert each.line() == "ready"
+        for each in (one, two):
+            each.process.stdin.write("go\n")
+            each.process.stdin.flush()
+        assert [each.line() for each in (one, two)] == ["end", "end"]
+    store = Store(tmp_path, say=fail)
+    assert len(list(store.stages())) == 300
+    assert list(store.garbage()) == []
+    assert leftovers(store) == []
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from recaudit.store import Stage, Store
+store, stage = Store(Path(sys.argv[1])), Stage(kind="model", inputs={"number": 1})
+with store.lock(stage):
+    print("held", flush=True)
+    sys.stdin.readline()
+print("free", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_stage_is_busy_while_another_process_computes_it(tmp_path, killed) -> None:
+    store = Store(tmp_path)
+    assert not store.busy(stage(1))
+    with Process(HOLDER, tmp_path) as holder:
+        assert holder.line() == "held"
+        assert store.busy(stage(1))
+        assert not store.busy(stage(2))
+        if killed:
+            holder.kill()
+        else:
+            holder.process.stdin.write("\n")
+            holder.process.stdin.flush()
+            assert holder.line() == "free"
+        assert not store.busy(stage(1))
+        with store.lock(stage(1)):
+            assert store.busy(stage(1))  # within a process too
+        assert not store.busy(stage(1))
+
+
+def test_the_lock_is_waited_for_between_threads_too(tmp_path) -> None:
+    store, seen, inside = Store(tmp_path), [], []
+
+    def enter() -> None:
+        with store.lock(STAGE):
+            inside.append(1)
+            seen.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1] * 4
+
+
+def test_a_lock_is_free_after_an_error(tmp_path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt), store.lock(STAGE):
+        raise KeyboardInterrupt
+    assert not store.busy(STAGE)
+
+
+# --- what can go ------------------------------------------------------------------------------------------
+
+
+def test_garbage_is_what_no_run_can_use_and_nothing_else(tmp_path, monkeypatch) -> None:
+    store = Store(tmp_path, say=fail)
+    good, damaged, incomplete, outdated, writing = (stage(number) for number in range(5))
+    for one in (good, damaged, incomplete):
+        store.write(one, PIECE)
+    versions = dict(module.versions())
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "versions", lambda: {**versions, "torch": "1.0", "numpy": "1.1"})
+        outdated = Stage(kind="clone", inputs={"number": 3})
+        store.write(outdated, PIECE)
+    (place(store, damaged) / "tensors.safetensors").write_bytes(b"")
+    (place(store, incomplete) / "stage.json").unlink()
+    left = tmp_path / f".partial-{stage(5).hash}-abc"
+    (left / "doomed").mkdir(parents=True)
+    (left / "doomed" / "stage.json").write_text("{}")
+    at_work = tmp_path / f".partial-{writing.hash}-abc"
+    at_work.mkdir()
+    for foreign in ("notes/plan", "model/readme", "victims/seed-0"):  # somebody's own
+        (tmp_path / foreign).mkdir(parents=True)
+        (tmp_path / foreign / "stage.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("")
+    assert {one.folder for one in Store(tmp_path).stages()} == {
+        place(store, one) for one in (good, damaged, outdated)
+    }
+    with store.lock(writing):
+        found = dict(store.garbage())
+        assert found == {
+            left: "left by a process that was stopped",
+            place(store, damaged): "tensors.safetensors is damaged",
+            place(store, incomplete): "stage.json is missing",
+            place(store, outdated): "by numpy 1.1, torch 1.0",
+        }
+        for path in found:
+            store.remove(path)
+            assert not path.exists()
+        assert at_work.is_dir()
+    assert same(store.read(good), PIECE)
+    assert dict(store.garbage()) == {at_work: "left by a process that was stopped"}
+    assert (tmp_path / "notes" / "plan" / "stage.json").is_file()
+    assert (tmp_path / "victims" / "seed-0" / "stage.json").is_file()
+
+
+def test_what_was_mended_meanwhile_is_not_removed(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.write(STAGE, PIECE)
+    (place(store) / "stage.json").write_text("{}")
+    ((path, _),) = store.garbage()
+    store.write(STAGE, PIECE)
+    store.remove(path)
+    assert same(store.read(STAGE), PIECE)
+    (place(store) / "stage.json").write_text("{}")
+    store.remove(path)
+    assert not path.exists()
+    store.remove(path)  # by two processes at once
+    assert leftovers(store) == []
