@@ -5,8 +5,9 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -133,11 +134,12 @@ class Processes:
 
     def submit(self, task: Task) -> "Future[Done]":
         """Begin a task in a free process; processes that died are replaced."""
-        try:
-            future: Future[Done] = self._started().submit(perform, task)
-        except BrokenExecutor:
-            self.close()
-            future = self._started().submit(perform, task)
+        with _ignored_interrupts():
+            try:
+                future: Future[Done] = self._started().submit(perform, task)
+            except BrokenExecutor:
+                self.close()
+                future = self._started().submit(perform, task)
         return future
 
     def close(self) -> None:
@@ -154,9 +156,22 @@ class Processes:
         return self._executor
 
 
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """Begin processes that leave Ctrl-C to the parent from their first moment, while they import, too."""
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Python sets no handler
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _begin_worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, and end when it ends, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool may have been begun by another thread
 
     def watch() -> None:
         while os.getppid() == parent:
