@@ -87,7 +87,7 @@ class Grid(BaseModel):
     axes: dict[str, Values] = Field(min_length=1)
     seeds: int = Field(ge=1)
     seeds_of: tuple[FewerSeeds, ...] = ()
-    metric: str = Field(pattern=r"^[a-z]+@(k|[1-9]\d*)$")
+    metric: str = Field(pattern=r"^[a-z_]+@(k|[1-9]\d*)$")
     users: Literal["all", "queried", "unqueried", "target"] = "unqueried"
     shown: tuple[str, ...] = ()
     picture: Literal["none", "lines", "heatmap"] = "none"

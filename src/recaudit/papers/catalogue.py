@@ -21,9 +21,12 @@ COLUMNS = {
     "value": pl.Float64,
 }
 
+KINDS = ("table", "figure")
+"""How a paper's own experiments begin; those that explain them come after."""
+
 
 def grid_names() -> tuple[str, ...]:
-    """Return the grids' names, a paper's tables before its figures."""
+    """Return the grids' names: a paper's tables, its figures, then what explains them."""
     names = [
         f"{paper.name}/{file.name.removesuffix('.yaml')}"
         for paper in _papers()
@@ -97,7 +100,8 @@ def _papers() -> list[Traversable]:
     )
 
 
-def _place(name: str) -> tuple[str, bool, int, str]:
+def _place(name: str) -> tuple[str, int, int, str]:
     paper, _, experiment = name.partition("/")
     number = re.search(r"\d+", experiment)
-    return paper, not experiment.startswith("table"), int(number[0]) if number else 0, experiment
+    kind = next((place for place, kind in enumerate(KINDS) if experiment.startswith(kind)), len(KINDS))
+    return paper, kind, int(number[0]) if number else 0, experiment
