@@ -87,9 +87,7 @@ def with_published(results: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     ]
     missing = values.filter(pl.Series(asked, dtype=pl.Boolean)).join(results, on=keys, how="anti")
     beside = results.join(values, on=keys, how="left", maintain_order="left")
-    return pl.concat(
-        [beside, missing.with_columns(pl.lit(0, dtype=pl.Int64).alias("seeds"))], how="diagonal"
-    )
+    return pl.concat([beside, missing.with_columns(pl.lit(0, dtype=pl.Int64).alias("seeds"))], how="diagonal")
 
 
 def _papers() -> list[Traversable]:
