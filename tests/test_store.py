@@ -277,6 +277,12 @@ def _a_file(folder: Path) -> None:
     folder.write_text("not a folder")
 
 
+def _replace(path: Path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+
+
 def _emptied(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
@@ -291,6 +297,9 @@ def _emptied(folder: Path) -> None:
         lambda folder: [(folder / "stage.json").unlink(), (folder / "stage.json").mkdir()],
         lambda folder: (folder / "stage.json").write_text("[" * 100_000),
         lambda folder: (folder / "stage.json").write_text("null"),
+        # The same values, otherwise written: a file is what was written or it is damaged.
+        lambda folder: _replace(folder / "stage.json", b"\n", b"\t"),
+        lambda folder: _replace(folder / "stage.json", b"1e-05", b"1E-05"),
         _emptied,
         _a_file,
         _other_stage_s,
