@@ -1,15 +1,18 @@
 """What stages cost on this machine: measured where like ones are stored, else a guess."""
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from recaudit.experiments.plan import Planned
+from recaudit.experiments.plan import Planned, Task
 from recaudit.store import Store
 
 __all__ = ["Costs", "Estimate"]
+
+Label = tuple[str, ...]
 
 GUESSES: Mapping[str, float] = {"model": 60.0, "interactions": 15.0, "lists": 30.0, "figures": 1.0}
 """Seconds of a stage of matrix factorisation on MovieLens-1M, for where nothing like it is stored."""
@@ -30,16 +33,17 @@ class Costs:
     """Median seconds of the stages in a store, by what they have in common."""
 
     def __init__(self, store: Store) -> None:
-        found: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        found: dict[Label, list[float]] = defaultdict(list)
         for stored in store.stages():
-            found[_label(stored.kind, stored.inputs)].append(stored.elapsed)
+            # The figures of an attack that learns from lists count its clone, which has a label of its own.
+            if not stored.inputs.get("asks"):
+                found[_label(stored.kind, stored.inputs)].append(stored.elapsed)
         self._medians = {label: median(seconds) for label, seconds in found.items()}
 
     def of(self, planned: Iterable[Planned]) -> Estimate:
         """Return what stages cost together."""
         known = guessed = 0.0
-        for one in planned:
-            label = _label(one.task.stage.kind, one.task.stage.inputs)
+        for label in (label for one in planned for label in _labels(one.task)):
             if label in self._medians:
                 known += self._medians[label]
             else:
@@ -48,7 +52,17 @@ class Costs:
         return Estimate(seconds=total, measured=known / total if total else 1.0)
 
 
-def _label(kind: str, inputs: Mapping[str, Any]) -> tuple[str, ...]:
+def _labels(task: Task) -> Iterator[Label]:
+    """Yield the label of a task, and of the clone that it makes on the way where an attack asks for lists."""
+    stage = task.stage
+    yield _label(stage.kind, stage.inputs)
+    if stage.inputs.get("asks"):
+        spec = json.loads(task.spec)
+        inputs = {**stage.inputs, "spec": spec["clone"], "settings": spec["settings"][task.name[1]]}
+        yield _label("clone", inputs)
+
+
+def _label(kind: str, inputs: Mapping[str, Any]) -> Label:
     """Return sort of stage, data, model, and how the attack learns."""
     data, model = str(inputs.get("data", "")), str(inputs.get("spec", {}).get("model", ""))
     if kind != "clone":
