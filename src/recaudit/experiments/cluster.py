@@ -26,7 +26,7 @@ RETRIES = 3  # how often Ray starts a task anew whose worker or node died
 REACH_SECONDS = 10.0  # for a cluster to accept a connection: Ray alone tries for minutes before it says no
 
 
-class TaskLost(RuntimeError):
+class TaskLost(UsageError):
     """A task that Ray gave up: its worker or node died once too often, or no worker could take it."""
 
 
