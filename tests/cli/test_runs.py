@@ -1,0 +1,183 @@
+"""``recaudit runs``: what a store holds, one stage in full, and clearing up."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from recaudit import store as store_module
+from recaudit.store import Piece, Stage, Store
+
+SPEC = {"model": "bpr", "embedding_size": 8}
+SETTINGS = {"auxiliary": "attention", "interactions": True, "lists": True}
+STAGES = {
+    "model": Stage(kind="model", inputs={"spec": SPEC, "data": "ml-1m", "seed": 1}),
+    "interactions": Stage(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "auxiliary": "none"}),
+    "lists": Stage(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "settings": SETTINGS}),
+    "figures": Stage(kind="figures", inputs={"model": "popularity", "data": "ml-1m", "k": 50}),
+}
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> Store:
+    """Return a store of four stages, which is the one that is used where none is named."""
+    monkeypatch.setenv("RECAUDIT_STORE", str(tmp_path / "kept"))
+    monkeypatch.setenv("COLUMNS", "200")
+    store = Store(tmp_path / "kept")
+    for number, stage in enumerate(STAGES.values()):
+        piece = Piece(
+            tensors={"weights": torch.full((3, 2), float(number))},
+            facts={"log": {"epochs": 20}},
+            seconds=1.5 + number,
+            elapsed=0.5 + number,
+        )
+        store.write(stage, piece)
+    return store
+
+
+def place(store: Store, name: str) -> Path:
+    return store.folder / STAGES[name].kind / STAGES[name].hash
+
+
+def content(store: Store) -> dict[Path, bytes]:
+    """Return all files but locks, which are empty."""
+    files = (path for path in store.folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path: path.read_bytes() for path in files}
+
+
+def cells(out: str) -> list[list[str]]:
+    lines = [line for line in out.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+
+
+def test_the_list_names_each_stage_and_what_it_is(recaudit, store) -> None:
+    code, out, err = recaudit("runs", "list")
+    assert (code, err) == (0, "")
+    rows = {row[0]: row[1:4] + row[5:6] for row in cells(out)}
+    assert rows == {
+        STAGES["model"].hash[:12]: ["model", "bpr", "ml-1m", "0.5"],
+        STAGES["interactions"].hash[:12]: ["clone", "bpr: interactions", "ml-1m", "1.5"],
+        STAGES["lists"].hash[:12]: [
+            "clone",
+            "bpr: interactions, lists, auxiliary by attention",
+            "ml-1m",
+            "2.5",
+        ],
+        STAGES["figures"].hash[:12]: ["figures", "of popularity", "ml-1m", "3.5"],
+    }
+    assert out.splitlines()[-1].startswith("4 stages, ")
+    of_kind = recaudit("runs", "list", "--kind", "clone", "--store", store.folder)[1]
+    assert [row[1] for row in cells(of_kind)] == ["clone", "clone"]
+    code, out, err = recaudit("runs", "list", "--kind", "modle")
+    assert (code, out) == (2, "")
+    assert err == "recaudit: --kind: unknown kind 'modle'; did you mean 'model'?\n"
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_no_hash_is_cut_on_a_narrow_terminal(recaudit, store, monkeypatch, columns) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    out = recaudit("runs", "list")[1]
+    named = [row[0] for row in cells(out) if row[0]]
+    assert sorted(named) == sorted(stage.hash[:12] for stage in STAGES.values())
+    assert max(map(len, out.splitlines()[1:])) <= int(columns)
+
+
+def test_an_empty_store(recaudit, tmp_path) -> None:
+    code, out, err = recaudit("runs", "list", "--store", tmp_path)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "0 stages, 0 kB"
+    assert recaudit("runs", "gc", "--store", tmp_path) == (0, "0 removed\n", "")
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "0"), ("gc",)])
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_a_store_that_is_not_there(recaudit, tmp_path, monkeypatch, command, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("", "utf-8")
+    code, out, err = recaudit("runs", *command, "--store", name)
+    assert (code, out) == (2, "")
+    assert err == f"recaudit: store: {name} is not there; name a store with --store or RECAUDIT_STORE\n"
+    assert not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize("length", [12, 64])
+def test_one_stage_as_json(recaudit, store, length) -> None:
+    stage = STAGES["lists"]
+    code, out, err = recaudit("runs", "show", stage.hash[:length])
+    assert (code, err) == (0, "")
+    shown = json.loads(out)
+    assert shown["hash"] == stage.hash
+    assert shown["kind"] == "clone"
+    assert shown["inputs"] == stage.inputs
+    assert shown["facts"] == {"log": {"epochs": 20}}
+    assert (shown["seconds"], shown["elapsed"]) == (3.5, 2.5)
+    assert shown["folder"] == str(place(store, "lists"))
+    assert shown["versions"] == dict(store_module.versions())
+
+
+def test_a_hash_that_names_none_or_several(recaudit, store) -> None:
+    code, out, err = recaudit("runs", "show", "xyz")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"recaudit: no stage in {store.folder} has a hash that begins with 'xyz'; recaudit runs list names "
+        "them all\n"
+    )
+    code, out, err = recaudit("runs", "show", "")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"recaudit: 4 stages in {store.folder} have a hash that begins with '', such as ")
+    assert err.endswith("; give more of it\n")
+    assert sum(stage.hash[:12] in err for stage in STAGES.values()) == 3
+
+
+def leftover(store: Store) -> Path:
+    """Leave what a killed process leaves behind."""
+    path = store.folder / f".partial-{STAGES['model'].hash}-x1"
+    path.mkdir()
+    (path / "tensors.safetensors").write_bytes(b"half")
+    return path
+
+
+def damaged(store: Store) -> Path:
+    path = place(store, "model")
+    (path / "tensors.safetensors").write_bytes(b"other")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [(leftover, "left by a process that was stopped"), (damaged, "tensors.safetensors is damaged")],
+)
+def test_clearing_up_takes_what_is_of_no_use_alone(
+    recaudit, store, harm: Callable[[Store], Path], why
+) -> None:
+    useless = harm(store)
+    before = content(store)
+    relative = useless.relative_to(store.folder)
+    code, out, err = recaudit("runs", "gc", "--dry-run")
+    assert (code, out, err) == (0, f"{relative}: {why}\n1 would be removed\n", "")
+    assert content(store) == before
+    assert recaudit("runs", "gc") == (0, f"{relative}: {why}\n1 removed\n", "")
+    assert content(store) == {path: kept for path, kept in before.items() if useless not in path.parents}
+    assert recaudit("runs", "gc") == (0, "0 removed\n", "")
+
+
+def test_clearing_up_takes_stages_of_other_versions(recaudit, store, monkeypatch) -> None:
+    others = {**store_module.versions(), "torch": "99.0"}
+    old = store_module.versions()["torch"]
+    monkeypatch.setattr(store_module, "versions", lambda: others)
+    code, out, _ = recaudit("runs", "gc")
+    assert code == 0
+    assert out.splitlines()[-1] == "4 removed"
+    assert all(line.endswith(f": by torch {old}") for line in out.splitlines()[:-1])
+    assert not content(store)
+
+
+def test_clearing_up_beside_a_run_takes_nothing_of_it(recaudit, store) -> None:
+    stage = STAGES["model"]
+    with store.lock(stage):
+        leftover(store)
+        before = content(store)
+        assert recaudit("runs", "gc") == (0, "0 removed\n", "")
+        assert content(store) == before
