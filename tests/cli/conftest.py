@@ -1,11 +1,16 @@
-"""A small audit as a YAML file, and the command line called in this process."""
+"""A small audit as a YAML file, a small experiment, and the command line called in this process."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recaudit.cli import main
+from recaudit.experiments.execute import Here, execute
+from recaudit.experiments.grid import Grid
+from recaudit.experiments.plan import missing, plan
+from recaudit.store import Store
 
 SPEC = """
 data: {data}
@@ -41,3 +46,68 @@ def recaudit(capsys) -> Callable[..., tuple[int, str, str]]:
         return caught.value.code, written.out, written.err
 
     return run
+
+
+FEW = {"epochs": 2, "evaluate_every": 1, "patience": 2}
+
+
+@pytest.fixture(scope="session")
+def grid(tmp_path_factory) -> Grid:
+    """Return a small experiment under a table's name: 80 users of two tastes, two models, two trainings each.
+
+    There are more items than a validation list is long, so that training tells epochs apart.
+    """
+    path = tmp_path_factory.mktemp("grid") / "small.csv"
+    generator = np.random.default_rng(0)
+    lines = ["user,item"]
+    for user in range(80):
+        likes = np.where(np.arange(120) % 2 == user % 2, 6.0, 1.0) / (1 + np.arange(120))
+        items = generator.choice(120, 12, replace=False, p=likes / likes.sum())
+        lines += [f"{user},{item}" for item in items]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    base = {
+        "data": str(path),
+        "k": 5,
+        "split": {"known": 0.5},
+        "victim": {
+            "embedding_size": 8,
+            "optimisation": {"learning_rate": 0.05},
+            "stopping": {"evaluate_every": 2, "patience": 40},
+        },
+        "attacks": ["QSD", "PTD"],
+        "settings": {"QSD": {"lists_stopping": FEW}, "PTD": {"stopping": FEW}},
+    }
+    return Grid(
+        name="zhu2023/table4",
+        title="A small experiment",
+        source="Nobody, Table 4",
+        base=base,
+        axes={"victim": ["bpr", "lmf"], "victim.stopping.epochs": [4, 20]},
+        seeds=1,
+        metric="agreement@5",
+    )
+
+
+@pytest.fixture
+def paper(grid, monkeypatch, tmp_path) -> Path:
+    """Let the small experiment be all that there is, in a folder of its own, without data sets.
+
+    Pictures are not drawn: that takes longer than all the rest, and has tests of its own.
+    """
+    for module in ("recaudit.papers", "recaudit.papers.catalogue"):
+        monkeypatch.setattr(f"{module}.load_grid", lambda name: {grid.name: grid}[name])
+        monkeypatch.setattr(f"{module}.grid_names", lambda: (grid.name,))
+    monkeypatch.setattr("recaudit.report.experiment_figures.draw", lambda *given: [given[-1] / "drawn.svg"])
+    monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path))
+    monkeypatch.delenv("RECAUDIT_STORE", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(grid, tmp_path_factory) -> Path:
+    """Return a store that holds all of the small experiment; it is copied, not changed."""
+    store = Store(tmp_path_factory.mktemp("finished"))
+    execute(missing(plan(grid, store), store), Here(), lambda state: None)
+    return store.folder

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -134,7 +135,7 @@ class Processes:
 
     def submit(self, task: Task) -> "Future[Done]":
         """Begin a task in a free process; processes that died are replaced."""
-        with _ignored_interrupts():
+        with _held_interrupts():
             try:
                 future: Future[Done] = self._started().submit(perform, task)
             except BrokenExecutor:
@@ -157,21 +158,22 @@ class Processes:
 
 
 @contextmanager
-def _ignored_interrupts() -> Iterator[None]:
-    """Begin processes that leave Ctrl-C to the parent from their first moment, while they import, too."""
-    if threading.current_thread() is not threading.main_thread():  # elsewhere Python sets no handler
+def _held_interrupts() -> Iterator[None]:
+    """Begin processes that Ctrl-C passes by even while they import; it reaches this one in the end."""
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # were it begun with the first worker, it would let Ctrl-C through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, and end when it ends, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool may have been begun by another thread
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where none could be held back
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,0 +1,341 @@
+"""The command line runs an experiment, lists what there is, and writes the page."""
+
+import errno
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from recaudit.cli.reproduce import ReproduceOptions
+from recaudit.errors import UsageError
+from recaudit.experiments import execute, plan
+from recaudit.experiments.results import COLUMNS
+from recaudit.papers import STATISTICS, grid_names
+
+TABLE = "zhu2023/table4"
+COMMAND = """
+import sys
+from pathlib import Path
+from recaudit import papers
+from recaudit.cli import main
+from recaudit.experiments.grid import Grid
+grid = Grid.model_validate_json(Path(sys.argv[1]).read_bytes())
+papers.load_grid = {grid.name: grid}.get
+main(sys.argv[2:])
+"""
+
+
+def figures(folder: Path) -> pl.DataFrame:
+    """Return an experiment's figures without the seconds, which no two runs have in common."""
+    return pl.read_parquet(folder / "results.parquet").filter(pl.col("metric") != "seconds")
+
+
+def stored(store: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(store.glob("*/*/stage.json"))}
+
+
+def one_line(err: str) -> str:
+    assert err.startswith("recaudit: ")
+    assert err.count("\n") == 1, err
+    return err.removeprefix("recaudit: ").rstrip("\n")
+
+
+def test_a_second_run_computes_nothing_and_shows_the_same(recaudit, paper, grid) -> None:
+    code, first, err = recaudit("reproduce", TABLE)
+    assert code == 0
+    told = [line for line in err.splitlines() if line.startswith(f"{TABLE}: ")]
+    number = len(told)
+    assert told[0].startswith(f"{TABLE}: 1/{number} stages, about ")
+    assert told[-1].startswith(f"{TABLE}: {number}/{number} stages, about 0:00:00 left: ")
+    kept = stored(paper / "recaudit-store")
+    code, second, err = recaudit("reproduce", TABLE)
+    assert (code, second, err) == (0, first, "")
+    assert stored(paper / "recaudit-store") == kept
+    for name in ("bpr", "lmf", *grid.attacks, "popular list", "retrained"):
+        assert name in first
+
+
+def test_the_results_are_one_tidy_table(recaudit, paper, grid, finished) -> None:
+    assert recaudit("reproduce", TABLE, "--store", finished, "--out", "here")[0] == 0
+    frame = pl.read_parquet("here/results.parquet")
+    assert dict(frame.schema) == {**COLUMNS, "epochs": pl.Int64, "published": pl.Float64}
+    of_one = frame.filter(metric="agreement@5", users="unqueried", attack="PTD")
+    assert sorted(of_one.select("victim", "epochs").rows()) == [
+        ("bpr", 4),
+        ("bpr", 20),
+        ("lmf", 4),
+        ("lmf", 20),
+    ]
+    assert len(set(frame.filter(metric="ndcg@5", users="target")["value"])) > 1, "cells differ"
+    assert set(frame["attack"]) == {*grid.attacks, "popularity", "retrained", "victim"}
+    csv = pl.read_csv("here/results.csv", schema=frame.schema)
+    assert csv.equals(frame)
+
+
+def test_the_results_in_duckdb(recaudit, paper, finished) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed: it is no dependency")
+    assert recaudit("reproduce", TABLE, "--store", finished, "--out", paper)[0] == 0
+    rows = duckdb.sql("SELECT value FROM 'results.parquet' WHERE attack = 'PTD' AND users = 'unqueried'")
+    assert len(rows.fetchall()) > 0
+
+
+def test_two_workers_find_the_same_and_take_what_is_stored(recaudit, paper, finished) -> None:
+    assert recaudit("reproduce", TABLE, "--only", "victim=bpr,epochs=4", "--out", "part")[0] == 0
+    kept = stored(paper / "recaudit-store")
+    assert recaudit("reproduce", TABLE, "--workers", "2", "--out", "both")[0] == 0
+    assert stored(paper / "recaudit-store").items() >= kept.items()
+    assert recaudit("reproduce", TABLE, "--store", finished, "--out", "one")[0] == 0
+    assert figures(paper / "both").equals(figures(paper / "one"))
+    part = figures(paper / "one").filter(victim="bpr", epochs=4)
+    assert figures(paper / "part").equals(part)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "reproduce: name an experiment, such as zhu2023/table4; recaudit reproduce list names them all"),
+        (["zhu2023/tabel4"], "unknown experiment 'zhu2023/tabel4'; did you mean 'zhu2023/table4'?"),
+        (["zhu2023/tabel6"], "unknown experiment 'zhu2023/tabel6'; did you mean 'zhu2023/table6'?"),
+        ([TABLE, "more"], "too many arguments: 'more'; --help lists what there is"),
+        (
+            [TABLE, "--only", "k=5"],
+            f"--only: {TABLE} has no axis 'k'; it has victim, epochs, attack",
+        ),
+        ([TABLE, "--only", "victim=ncf"], f"--only: {TABLE} has no victim ncf; it has bpr, lmf"),
+        ([TABLE, "--only", "attack=PTA"], f"--only: {TABLE} has no attack PTA; it has QSD, PTD"),
+        ([TABLE, "--only", "victim"], "found 'victim', expected axis=value"),
+        ([TABLE, "--only", "victim="], "found 'victim=', expected axis=value"),
+        ([TABLE, "--only", "=bpr"], "found '=bpr', expected axis=value"),
+        ([TABLE, "--only", "victim=bpr,"], "found '', expected axis=value"),
+        ([TABLE, "--seeds", "0"], "--seeds: there must be at least one seed, not 0"),
+        ([TABLE, "--seeds", "-1"], "--seeds: there must be at least one seed, not -1"),
+        ([TABLE, "--seeds", "1.5"], "--seeds: expected a whole number, found '1.5'"),
+        ([TABLE, "--workers", "0"], "--workers: there must be at least one, not 0"),
+        ([TABLE, "--workers", "2.5"], "--workers: expected a whole number, found '2.5'"),
+        ([TABLE, "--workers", "1", "--cluster", "auto"], "--workers: a cluster has its own workers; leave"),
+        ([TABLE, "--device", "cuda:99"], "device: 'cuda:99' is not there; this machine has cpu"),
+        ([TABLE, "--store", "file"], "/file cannot hold results: Not a directory; name another folder"),
+        ([TABLE, "--out", "file"], "out: file is a file; name a folder"),
+        ([TABLE, "--out", "file/below"], "out: file/below cannot hold the results: Not a directory"),
+        (
+            [STATISTICS, "--only", "data=steam"],
+            "--only: Table 6 counts what the data sets hold; leave it out",
+        ),
+        ([STATISTICS, "--seeds", "2"], "--seeds: Table 6 counts what the data sets hold; leave it out"),
+        (["page", "--paper", "nope"], "--paper: unknown paper 'nope'; expected one of: zhu2023"),
+        (["page", "--store", "nowhere"], "store: nowhere is not there; name a store with --store or"),
+        (["page", "--store", ".", "--out", "file"], "out: file/reproduction cannot hold the results"),
+    ],
+)
+def test_a_wrong_option_in_one_line_before_any_work(recaudit, paper, arguments, says) -> None:
+    Path("file").write_text("", "utf-8")
+    code, out, err = recaudit("reproduce", *arguments)
+    assert (code, out) == (2, "")
+    assert says in one_line(err)
+    assert not stored(paper / "recaudit-store")
+
+
+def test_without_the_data_one_line_says_how_to_get_them(recaudit, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for workers in ("1", "2"):
+        code, out, err = recaudit("reproduce", "zhu2023/figure8", "--workers", workers)
+        assert (code, out) == (2, "")
+        assert re.search("the data set ml-1m is not here .*; run: recaudit data fetch ml-1m", one_line(err))
+
+
+def test_the_list_without_data_names_all_and_makes_no_store(recaudit, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = recaudit("reproduce", "list")
+    assert code == 0
+    rows = [line for line in out.splitlines() if "zhu2023/" in line]
+    assert [row.split()[1] for row in rows] == [STATISTICS, *grid_names()]
+    assert all("no data" in row for row in rows[1:])
+    lines = [line for line in out.splitlines() if line.startswith("No data: ")]
+    assert len(lines) == 1, "what all lack is said once"
+    assert "run: recaudit data fetch ml-1m" in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_tells_guesses_from_what_was_measured(recaudit, paper, finished) -> None:
+    def row() -> list[str]:
+        code, out, _ = recaudit("reproduce", "list")
+        assert code == 0
+        line = next(line for line in out.splitlines() if TABLE in line)
+        return [cell.strip() for cell in line.strip("│").split("│")]
+
+    name, title, cells, seeds, whole, left = row()
+    assert (name, title, cells, seeds) == (TABLE, "A small experiment", "4", "1")
+    assert whole.endswith(" (guess)")
+    assert left == whole.removesuffix(" (guess)")
+    assert recaudit("reproduce", TABLE, "--only", "epochs=4")[0] == 0
+    *_, whole, left = row()
+    assert re.fullmatch(r"\d+ s", whole)
+    assert re.fullmatch(r"\d+ s", left)
+    shutil.copytree(finished, "recaudit-store", dirs_exist_ok=True)
+    assert row()[-1] == "done"
+
+
+def test_the_page_shows_what_the_store_has(recaudit, paper, finished) -> None:
+    Path("recaudit-store").mkdir()
+    code, out, err = recaudit("reproduce", "page")
+    assert (code, out, err) == (0, "Page: docs/reproduction.md\n", "")
+    empty = Path("docs/reproduction.md").read_text("utf-8")
+    assert empty.count("not measured") > 10
+    assert not stored(paper / "recaudit-store"), "it computes nothing"
+    assert len(figures(paper / "docs" / "reproduction")) == 0
+    shutil.copytree(finished, "finished")
+    assert recaudit("reproduce", "page", "--store", "finished")[0] == 0
+    full = Path("docs/reproduction.md").read_text("utf-8")
+    assert full.count("not measured") == 1, "where the page says what that means"
+    assert recaudit("reproduce", TABLE, "--store", "finished")[2] == "", "it computes nothing"
+    found, shown = figures(paper / "results" / TABLE), figures(paper / "docs" / "reproduction")
+    assert found.equals(shown)
+    ours = found.filter(pl.col("attack") != "victim", metric="agreement@5", users="unqueried")
+    assert len(ours) == 16, "four rows of four cells"
+    for row in ours.iter_rows(named=True):
+        assert f"{row['value']:.3f}" in full
+
+
+def test_table_6_is_counted_without_a_grid(recaudit, paper) -> None:
+    code, out, err = recaudit("reproduce", STATISTICS)
+    assert (code, err) == (0, "")
+    assert "1,000,209" in out
+    assert "ml-1m is not here: recaudit data list says how to get it." in out
+    frame = pl.read_parquet(paper / "results" / STATISTICS / "results.parquet")
+    assert set(frame["kept"]) == {"published"}
+    assert not (paper / "recaudit-store").exists()
+
+
+def test_a_workers_wrong_input_is_one_line(recaudit, paper, grid, monkeypatch) -> None:
+    data = Path(grid.base["data"])
+    moved = data.with_suffix(".moved")
+    missing = plan.missing
+
+    def missing_data(planned, store):
+        data.rename(moved)
+        return missing(planned, store)
+
+    monkeypatch.setattr(plan, "missing", missing_data)
+    try:
+        code, out, err = recaudit("reproduce", TABLE, "--workers", "2")
+    finally:
+        moved.rename(data)
+    assert (code, out) == (2, "")
+    assert one_line(err).startswith(f"{data}: no such file")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("too large"), OSError(errno.EIO, "went away"), UsageError("no")]
+)
+def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
+    recaudit, paper, monkeypatch, error
+) -> None:
+    perform, command = execute.perform, ("reproduce", TABLE, "--only", "victim=bpr,epochs=4")
+
+    def failing(task, progress):
+        if task.name == ("judge", "PTD"):
+            raise error
+        return perform(task, progress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(execute, "perform", failing)
+        if isinstance(error, RuntimeError):
+            with pytest.raises(RuntimeError, match="too large"):
+                recaudit(*command)
+            assert error.__notes__ == [
+                "This happened at the stage judge PTD of small, seed 0; finished stages are kept."
+            ]
+        else:
+            code, _, err = recaudit(*command)
+            assert code == 2
+            assert err.splitlines()[-1].startswith("recaudit: ")
+    kept = stored(paper / "recaudit-store")
+    assert kept
+    assert recaudit(*command)[0] == 0
+    assert stored(paper / "recaudit-store").items() > kept.items()
+
+
+def start(grid, folder: Path, *arguments: str, **pipes: object) -> subprocess.Popen:
+    """Begin ``recaudit reproduce`` on the small experiment as a session of its own."""
+    (folder / "grid.json").write_text(grid.model_dump_json(), "utf-8")
+    command = [sys.executable, "-c", COMMAND, str(folder / "grid.json"), "reproduce", TABLE, *arguments]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        cwd=folder,
+        start_new_session=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | pipes,
+    )
+
+
+def of_session(session: int) -> list[str]:
+    """Return the processes of a session that are alive."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its_session = stat.read_text("utf-8").rpartition(")")[2].split()[:4]
+        except (OSError, ValueError):
+            continue
+        if int(its_session) == session and state != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to find processes in")
+def test_a_stopped_run_leaves_no_process_and_goes_on(recaudit, paper, grid, finished) -> None:
+    process = start(grid, paper, "--workers", "2")
+    store = paper / "recaudit-store"
+    while not stored(store) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, err = process.communicate()
+    assert process.returncode == 130, "it ended before it could be stopped"
+    said = "recaudit: stopped; the same command goes on from the last finished stage"
+    assert said in err.splitlines()
+    assert "Traceback" not in err
+    for _ in range(1000):
+        if not of_session(process.pid):
+            break
+        time.sleep(0.01)
+    assert not of_session(process.pid)
+    kept = stored(store)
+    assert kept
+    assert recaudit("reproduce", TABLE)[0] == 0
+    assert stored(store).items() > kept.items()
+    assert recaudit("runs", "gc") == (0, "0 removed\n", "")
+    assert recaudit("reproduce", TABLE, "--store", finished, "--out", "whole")[0] == 0
+    assert figures(paper / "whole").equals(figures(paper / "results" / TABLE))
+
+
+def test_a_reader_that_goes_away_changes_nothing(recaudit, paper, grid, finished) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start(grid, paper, "--store", str(finished), "--out", "out", stdout=writer)
+    os.close(writer)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert recaudit("reproduce", TABLE, "--store", finished)[0] == 0
+    assert figures(paper / "out").equals(figures(paper / "results" / TABLE))
+    assert {path.suffix for path in (paper / "out").glob("zhu2023-table4.*")} == {".svg", ".png", ".pdf"}
+
+
+def test_help_names_every_flag_and_command(recaudit, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = recaudit("reproduce", "--help")
+    assert code == 0
+    for field in fields(ReproduceOptions):
+        assert f"--{field.name} " in out
+    for command in ("list", "page"):
+        assert f" {command} " in out

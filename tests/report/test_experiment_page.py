@@ -1,0 +1,137 @@
+"""The page of a paper's experiments, from invented results: they are no measurement of anything."""
+
+import re
+import subprocess
+import sys
+from pathlib import PurePosixPath
+
+import polars as pl
+import pytest
+
+from recaudit.experiments.grid import Grid
+from recaudit.experiments.results import COLUMNS
+from recaudit.report.experiment_page import Section, render_page
+
+VERSIONS = {"recaudit": "1.2.3", "torch": "2.0"}
+STATISTICS = pl.DataFrame(
+    {
+        "data": ["ml-1m", "ml-1m"],
+        "kept": ["published", "5-core, iterative"],
+        "users": [6040, 0],
+        "items": [3706, 0],
+        "interactions": [1000209, 0],
+        "sparsity": [0.9553, None],
+    }
+)
+
+
+def grid(name: str, **changes: object) -> Grid:
+    return Grid(
+        name=f"zhu2023/{name}",
+        title=f"What {name} asks",
+        source=f"Zhu et al. (2023), {name}",
+        remarks=("The seed\n  is not said: 0.", "Nor is the device."),
+        found=("It was found.",),
+        base={"data": "ml-1m", "attacks": ["PTD", "PTA"]},
+        axes={"victim": ["bpr", "lmf"]},
+        seeds=2,
+        metric="agreement@50",
+        **changes,
+    )
+
+
+def section(of: Grid, *, hours: float = 0.0, measured: bool = True) -> Section:
+    rows = [
+        {
+            "experiment": of.name,
+            "data": "ml-1m",
+            "victim": victim,
+            "attack": attack,
+            "k": 50,
+            "users": users,
+            "metric": "agreement@50",
+            "value": value,
+            "low": value - 0.01,
+            "high": value + 0.01,
+            "seeds": 2,
+        }
+        for victim, base in (("bpr", 0.1), ("lmf", 0.5))
+        for attack, more in (("PTD", 0.01), ("PTA", 0.02))
+        for users, value in (("unqueried", base + more), ("queried", base + more + 0.2))
+    ]
+    frame = pl.DataFrame(rows if measured else [], schema={**COLUMNS, "published": pl.Float64}, orient="row")
+    return Section(grid=of, frame=frame, picture=PurePosixPath(f"pictures/{of.name[8:]}.svg"), hours=hours)
+
+
+def page(*sections: Section) -> str:
+    return render_page("A Paper", sections, statistics=STATISTICS, table="t/all.parquet", versions=VERSIONS)
+
+
+@pytest.fixture(scope="module")
+def whole() -> str:
+    return page(section(grid("figure2"), hours=0.5), section(grid("table4"), hours=12.34))
+
+
+def test_tables_come_before_figures_and_table_6_between(whole) -> None:
+    found = re.findall(r"^## (.*)$", whole, re.MULTILINE)
+    assert found == ["What table4 asks", "What the data sets hold", "What figure2 asks"]
+
+
+def test_the_head_says_what_made_it_and_where_the_figures_are(whole) -> None:
+    assert whole.startswith("<!-- Written by `recaudit reproduce page`;")
+    assert "# Reproduction of A Paper" in whole
+    assert "Made by recaudit 1.2.3 with torch 2.0." in whole
+    assert "[one table](t/all.parquet)" in whole
+    assert 'pl.read_parquet("t/all.parquet")' in whole
+
+
+def test_a_section_says_its_source_its_command_and_its_cost(whole) -> None:
+    assert (
+        "Zhu et al. (2023), table4. `recaudit reproduce zhu2023/table4`; its stages took 12.3 core hours"
+        in whole
+    )
+    assert "`recaudit reproduce zhu2023/figure2`; its stages took 30 core minutes" in whole
+    assert "![What table4 asks](pictures/table4.svg)" in whole
+    assert "It was found.\n" in whole
+    assert "- The seed is not said: 0.\n- Nor is the device.\n" in whole
+
+
+def test_every_figure_is_there_on_both_kinds_of_users(whole) -> None:
+    before, _, after = whole.partition("<details>")
+    unqueried, queried = before, after.partition("</details>")[0]
+    for base in (0.1, 0.5):
+        for more in (0.01, 0.02):
+            assert f"**{base + more:.3f}**" in unqueried
+            assert f"**{base + more + 0.2:.3f}**" in queried
+    assert "**0.310**" not in unqueried
+
+
+def test_what_is_shown_on_other_users_is_not_shown_twice() -> None:
+    assert "<details>" not in page(section(grid("table4", users="queried")))
+    assert "<details>" not in page(section(grid("figure2", picture="lines")))
+
+
+def test_without_results_all_is_not_measured() -> None:
+    text = page(section(grid("table4"), measured=False))
+    rows = [line for line in text.splitlines() if re.match(r"\| (PTD|PTA|retrained|popular list) ", line)]
+    assert len(rows) == 8, "on unqueried users, and on queried ones"
+    for line in rows:
+        assert [cell.strip() for cell in line.split("|")[2:-1]] == ["not measured"] * 2
+    assert "its stages took 0 core minutes" in text
+
+
+def test_every_table_is_whole(whole) -> None:
+    for block in re.findall(r"(?:^\|.*\n)+", whole, re.MULTILINE):
+        lines = block.splitlines()
+        assert len({line.count("|") for line in lines}) == 1
+        assert set(lines[1]) <= set("|-:")
+
+
+def test_table_6_shows_a_core_of_nobody(whole) -> None:
+    assert "| ml-1m | published | 6,040 | 3,706 | 1,000,209 | 0.9553 |" in whole
+    assert "| ml-1m | 5-core, iterative | 0 | 0 | 0 |  |" in whole
+
+
+def test_it_loads_no_torch() -> None:
+    code = "import sys, recaudit.report.experiment_page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
