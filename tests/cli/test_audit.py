@@ -225,9 +225,10 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
     code, out, err = recaudit("audit", spec, "--out", folder)
     assert code == 0
     assert [line for line in err.splitlines() if not line.startswith("  ")] == [
-        "audit: seed 0, victim (1 of 3)",
-        "audit: seed 0, retrained (2 of 3)",
-        "audit: seed 0, PTD (3 of 3)",
+        "audit: seed 0, victim (1 of 4)",
+        "audit: seed 0, popularity (2 of 4)",
+        "audit: seed 0, retrained (3 of 4)",
+        "audit: seed 0, PTD (4 of 4)",
     ]
     assert "PTD" in out
     assert out.splitlines()[-1] == f"Report: {folder / 'report.html'}"
@@ -235,7 +236,7 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
         "figures.csv",
         "result.json",
         "report.html",
-        "seeds",
+        "store",
         "victims",
     }
     value = next(
@@ -244,7 +245,8 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
         if (figure.attack, figure.metric, figure.users) == ("PTD", "agreement@4", "unqueried")
     )
     code, out, err = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={value}")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert not any(line.startswith("  ") for line in err.splitlines()), "nothing is trained"
     assert out.startswith("Seeds taken from an earlier run: 0.\n")
     limit = value - 0.001
     code, out, _ = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={limit}")
@@ -301,6 +303,27 @@ def test_help_and_version(recaudit, monkeypatch) -> None:
     assert recaudit("--version")[:2] == (0, f"{package.__version__}\n")
 
 
-def test_what_a_seed_holds_is_json(recaudit, spec, tmp_path) -> None:
-    assert recaudit("audit", spec, "--seeds", "3,", "--out", tmp_path)[0] == 0
-    assert json.loads((tmp_path / "seeds" / "seed-3.json").read_text("utf-8"))["result"]["seed"] == 3
+def test_audits_share_a_store(recaudit, spec, tmp_path) -> None:
+    shared = tmp_path / "shared"
+    code, _, _ = recaudit("audit", spec, "--store", shared, "--out", tmp_path / "first")
+    assert code == 0
+    assert not (tmp_path / "first" / "store").exists()
+    kept = {path: path.read_bytes() for path in shared.glob("*/*/stage.json")}
+    assert kept
+    for path in kept:
+        assert json.loads(path.read_text("utf-8"))["hash"] == path.parent.name
+    code, out, _ = recaudit("audit", spec, "--store", shared, "--out", tmp_path / "second")
+    assert code == 0
+    assert out.startswith("Seeds taken from an earlier run: 0.\n")
+    # Another attack takes the victim and the model trained again; a file's key is the same as the flag.
+    flags = ["--attacks", "QSD", "--set", f"store={shared}", "--out", tmp_path / "third"]
+    assert recaudit("audit", spec, *flags)[0] == 0
+    assert set(shared.glob("model/*/stage.json")) == {path for path in kept if path.parts[-3] == "model"}
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_store_that_cannot_be_used(recaudit, spec, tmp_path) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    code, out, err = recaudit("audit", spec, "--store", tmp_path / "file", "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert _one_line(err, "store: .*/file cannot hold results: .*; name another folder")

@@ -24,17 +24,18 @@ def start(*arguments: object, **pipes: object) -> subprocess.Popen:
     return subprocess.Popen([*COMMAND, *given], env=ENVIRONMENT, text=True, **pipes)
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    """Wait until ``path`` is there or the process has ended."""
+def wait_for(number: int, out: Path, process: subprocess.Popen) -> None:
+    """Wait until so many stages are finished or the process has ended."""
     for _ in range(12_000):
-        if path.exists() or process.poll() is not None:
+        if len(stored(out)) >= number or process.poll() is not None:
             return
         time.sleep(0.005)
-    raise AssertionError(f"{path} never came")
+    raise AssertionError(f"there never were {number} stages")
 
 
-def seed_file(out: Path, seed: int) -> Path:
-    return out / "seeds" / f"seed-{seed}.json"
+def stored(out: Path) -> dict[Path, bytes]:
+    """Return the finished stages of an audit."""
+    return {path: path.read_bytes() for path in (out / "store").glob("*/*/stage.json")}
 
 
 def figures(rows) -> list[tuple]:
@@ -45,22 +46,22 @@ def figures(rows) -> list[tuple]:
     ]
 
 
-def test_a_killed_audit_loses_no_finished_seed(spec, tmp_path) -> None:
+def test_a_killed_audit_loses_no_finished_stage(spec, tmp_path) -> None:
     arguments = [spec, "--seeds", "25", "--out", tmp_path]
     kept = {}
-    for seed in (0, 2):
+    for number in (3, 15):
         process = start(*arguments)
-        wait_for(seed_file(tmp_path, seed), process)
+        wait_for(number, tmp_path, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
-        kept |= {path: path.read_bytes() for path in (tmp_path / "seeds").glob("seed-*.json")}
-    assert seed_file(tmp_path, 2) in kept
+        kept |= stored(tmp_path)
+    assert len(kept) >= 15
     assert not (tmp_path / "result.json").exists()
     process = start(*arguments)
     assert process.communicate()[1].count("Traceback") == 0
     assert process.returncode == 0
-    # Seconds are stored too: a seed that was computed again would differ in them.
+    # Seconds are stored too: a stage that was computed again would differ in them.
     assert {path: path.read_bytes() for path in kept} == kept
     values = read_yaml(spec) | {"seeds": 25}
     uninterrupted = tmp_path / "uninterrupted"
@@ -72,11 +73,11 @@ def test_a_killed_audit_loses_no_finished_seed(spec, tmp_path) -> None:
 
 def test_an_interrupted_audit_says_so_in_one_line(spec, tmp_path) -> None:
     process = start(spec, "--seeds", "500", "--out", tmp_path)
-    wait_for(seed_file(tmp_path, 0), process)
+    wait_for(1, tmp_path, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "recaudit: stopped; the same command goes on from the last finished seed"
+    assert err.splitlines()[-1] == "recaudit: stopped; the same command goes on from the last finished stage"
     assert "Traceback" not in err
 
 

@@ -86,6 +86,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     from recaudit.audit.run import STORE, check_out  # noqa: PLC0415
     from recaudit.audit.spec import AuditSpec, audit_spec  # noqa: PLC0415
     from recaudit.report import parse_result, terminal_table, write_result  # noqa: PLC0415
+    from recaudit.report.output import check_folder  # noqa: PLC0415
     from recaudit.store import Store  # noqa: PLC0415
 
     _check_keys(values, tuple(AuditSpec.model_fields))
@@ -94,6 +95,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     name = f"audit-{Path(settings.data.source).stem}-{settings.victim_spec().model}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
+    check_folder(directory)
     output = Output()
     store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
     one_thread()
