@@ -1,7 +1,7 @@
 """From a grid to its work: the stages of all cells and seeds, each once, with what each needs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -115,19 +115,14 @@ def missing(planned: Mapping[str, Planned], store: Store) -> dict[str, Planned]:
 
     What is damaged is told and counts as not stored.
     """
-    wanted = [key for key, one in planned.items() if one.task.name[0] == "judge"]
-    return _with_needs(wanted, planned, store)
-
-
-def _with_needs(wanted: Sequence[str], planned: Mapping[str, Planned], store: Store) -> dict[str, Planned]:
-    found: dict[str, Planned] = {}
-    left = list(wanted)
+    found = set()
+    left = [key for key, one in planned.items() if one.task.name[0] == "judge"]
     while left:
         key = left.pop()
-        if key in found or key not in planned or store.read(planned[key].task.stage) is not None:
-            continue
-        found[key] = planned[key]
-        left += planned[key].needs
+        # What is not planned itself, such as a saved victim, is there already.
+        if key not in found and key in planned and store.read(planned[key].task.stage) is None:
+            found.add(key)
+            left += planned[key].needs
     return {key: one for key, one in planned.items() if key in found}
 
 
@@ -138,5 +133,5 @@ def finished_seeds(spec: AuditSpec, store: Store) -> tuple[int, ...]:
     return tuple(
         seed
         for seed, audit in audits.items()
-        if all(store.has(work.stage) for work in audit.works() if work.name[0] == "judge")
+        if all(store.read(work.stage) is not None for work in audit.works() if work.name[0] == "judge")
     )
