@@ -159,10 +159,6 @@ class Store:
         """Whether another process is computing ``stage`` right now."""
         return self._held(stage.hash)
 
-    def has(self, stage: Stage) -> bool:
-        """Whether a result is stored; its content is checked when it is read."""
-        return (self._place(stage) / DESCRIPTION).is_file()
-
     def stages(self) -> Iterator[StoredStage]:
         """Yield the stored stages, by kind and hash; what is damaged is told and left out."""
         for folder in sorted(path for path in self.folder.glob("*/*") if HASH.fullmatch(path.name)):

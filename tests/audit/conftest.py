@@ -32,7 +32,11 @@ def values(data) -> dict[str, Any]:
     """Plain values of the small audit, as from YAML."""
     return {
         "data": str(data),
-        "victim": {"embedding_size": 8, "stopping": {"epochs": 6, "evaluate_every": 2, "patience": 4}},
+        "victim": {
+            "embedding_size": 8,
+            "optimisation": {"learning_rate": 0.1},
+            "stopping": {"epochs": 6, "evaluate_every": 2, "patience": 4},
+        },
         "attacks": ["QSD", "PTD", "PTAQ"],
         "settings": {
             "QSD": {"lists_stopping": FEW},
