@@ -244,6 +244,18 @@ def test_a_saved_victim_on_other_data_or_damaged(found, values, out, tmp_path, d
         run_audit(AuditSpec(**values | {"victim": victim}))
 
 
+def test_a_saved_victim_s_defence_draws_anew_in_each_seed(found, values, out, tmp_path) -> None:
+    plain = values | {"victim": out / "victims" / "seed-1", "attacks": ["PTD"]}
+    spec = AuditSpec(**plain | {"defence": {"mixed": 3, "top": 10}, "seeds": 2})
+    kept, fresh = run_audit(spec, out=tmp_path), run_audit(spec)
+    assert timeless(kept) == timeless(fresh)
+    row = rows(kept)["victim", "recall@5", "target"]
+    each = [run_audit(spec.model_copy(update={"seeds": (seed,)})) for seed in (0, 1)]
+    values_of_seeds = [one.figure("victim", "recall@5", "target") for one in each]
+    assert values_of_seeds[0] != values_of_seeds[1]
+    assert row["value"] == pytest.approx(np.mean(values_of_seeds))
+
+
 class Alphabet(BaseModel):
     """Somebody's own recommender: the lower an item's number, the better, but for a shift by the user."""
 
@@ -274,7 +286,8 @@ class Alphabetical:
 
 
 def test_somebody_s_own_recommender_is_a_victim(values, monkeypatch, tmp_path) -> None:
-    entry = SimpleNamespace(name="alphabet", load=lambda: Alphabet)
+    package = SimpleNamespace(name="models-of-mine", version="1.0")
+    entry = SimpleNamespace(name="alphabet", load=lambda: Alphabet, dist=package)
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "recaudit.models" else [])
     spec = AuditSpec(**values | {"victim": {"model": "alphabet", "shift": 3}, "seeds": 1})
     result = run_audit(spec, out=tmp_path)
@@ -283,6 +296,10 @@ def test_somebody_s_own_recommender_is_a_victim(values, monkeypatch, tmp_path) -
     assert result.content["spec"]["victim"] == {"model": "alphabet", "shift": 3}
     with pytest.raises(UsageError, match=r"unknown model 'alphabe'; did you mean 'alphabet'\?"):
         audit_spec({"victim": "alphabe"})
+    # Another version of the package may compute something else: what the first one stored does not count.
+    assert run_audit(spec, out=tmp_path).reused == (0,)
+    package.version = "2.0"
+    assert run_audit(spec, out=tmp_path).reused == ()
 
 
 def test_interactions_at_hand_are_not_loaded_again(values, found) -> None:

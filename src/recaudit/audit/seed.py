@@ -21,7 +21,7 @@ from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement, ndcg, rank_biased_overlap, recall
 from recaudit.models.base import Recommender, Run, TopK, TrainingLog
 from recaudit.models.baselines import Popularity
-from recaudit.models.fitting import fit_once, fit_stage, packed
+from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs
 from recaudit.models.ranking import top_k
 from recaudit.oracle.defences import Defence
 from recaudit.oracle.oracle import Ledger, Oracle
@@ -249,7 +249,7 @@ class SeedAudit:
             return self._attack(name).shared_stages(self.knowledge, self._attacks)[-1]
         inputs = {
             "settings": self._surrogates[name].model_dump(mode="json"),
-            "spec": self._clone_spec.model_dump(mode="json"),
+            "spec": spec_inputs(self._clone_spec),
             "victim": self._victim_stage.hash,
             "data": self.split.target.name,
             "split": self._split_digest,

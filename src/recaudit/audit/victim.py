@@ -53,9 +53,12 @@ def _split(data: Interactions, spec: SplitSpec, seed: int) -> Split:
 
 
 def victim_stage(spec: AuditSpec, target: Interactions, run: Run) -> Stage:
-    """Return what names the victim: the stage that trains it, or the content of the saved one."""
+    """Return what names the victim: the stage that trains it, or the content of the saved one.
+
+    With a saved one the seed counts too, as a defence of it draws by the seed.
+    """
     if spec.saved_victim is not None:
-        return Stage(kind="saved", inputs={"content": content_hash(spec.saved_victim)})
+        return Stage(kind="saved", inputs={"content": content_hash(spec.saved_victim), "seed": run.seed})
     return fit_stage(spec.victim_spec(), target, run.child("victim"))
 
 

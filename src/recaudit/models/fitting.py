@@ -2,19 +2,28 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from recaudit.data.interactions import Interactions
 from recaudit.models.base import Recommender, RecommenderSpec, Run, TrainingLog
 from recaudit.models.factorization import NetworkRecommender
+from recaudit.models.registry import distribution
 from recaudit.store import Piece, Stage
 
-__all__ = ["fit_once", "fit_stage", "packed", "unpacked"]
+__all__ = ["fit_once", "fit_stage", "packed", "spec_inputs", "unpacked"]
+
+
+def spec_inputs(spec: RecommenderSpec) -> dict[str, Any]:
+    """Return a spec as inputs of a stage; a third party's model counts with its package's version."""
+    plain: dict[str, Any] = json.loads(spec.model_dump_json())
+    package = distribution(spec.model)
+    return plain if package is None else {**plain, "package": package}
 
 
 def fit_stage(spec: RecommenderSpec, data: Interactions, run: Run) -> Stage:
     """Return what names the model that :func:`fit_once` fits."""
     inputs = {
-        "spec": json.loads(spec.model_dump_json()),
+        "spec": spec_inputs(spec),
         "data": data.name,
         "fingerprint": data.fingerprint,
         "seed": run.seed,

@@ -11,7 +11,7 @@ from recaudit.models.factorization import BPR, LMF
 from recaudit.models.ncf import NCF
 from recaudit.validation import validated
 
-__all__ = ["MODELS", "model_spec"]
+__all__ = ["MODELS", "distribution", "model_spec"]
 
 MODELS: Mapping[str, type[Any]] = {
     "popularity": Popularity,
@@ -45,3 +45,13 @@ def model_spec(values: Mapping[str, Any], *, where: str) -> RecommenderSpec:
     kind = known[name] if name in known else outside[name].load()
     spec: RecommenderSpec = validated(kind, values, where=where)
     return spec
+
+
+def distribution(model: str) -> str | None:
+    """Return name and version of the package that a third party's model comes from; ``None`` for ours."""
+    if model in MODELS:
+        return None
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name == model and entry.dist is not None:
+            return f"{entry.dist.name} {entry.dist.version}"
+    return None

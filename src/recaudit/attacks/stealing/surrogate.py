@@ -1,7 +1,6 @@
 """The surrogate attack: one clone, whose settings are Zhu et al.'s attacks (2023, section 4, Algorithm 1)."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,7 +15,7 @@ from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
 from recaudit.metrics.ranking import agreement
 from recaudit.models.base import Recommender, Run, TopK
 from recaudit.models.factorization import ItemVectorMaker, NetworkRecommender, NetworkSpec, plain_items
-from recaudit.models.fitting import fit_once, fit_stage, packed, unpacked
+from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs, unpacked
 from recaudit.models.networks import ItemTable, ItemVectors
 from recaudit.models.ranking import top_k
 from recaudit.models.training import Stopping, train
@@ -170,7 +169,7 @@ class SurrogateAttack:
 
     def _phase_one_stage(self, knowledge: Knowledge, run: Run) -> Stage:
         inputs = {
-            "spec": json.loads(self._phase_one_spec().model_dump_json()),
+            "spec": spec_inputs(self._phase_one_spec()),
             "auxiliary": self.settings.auxiliary,
             "data": knowledge.known.name,
             "known": knowledge.known.fingerprint,
