@@ -102,6 +102,7 @@ class SeedAudit:
     def __init__(self, spec: AuditSpec, data: Interactions, run: Run) -> None:
         self.spec = spec
         self.run = run
+        self._data = data
         self.split: Split = split_for(spec, data, run.seed)
         self.queried = _affordable(spec, self.split)
         self.roles = {
@@ -231,13 +232,15 @@ class SeedAudit:
 
     @cached_property
     def _split_digest(self) -> str:
-        """SHA-256 over who is on which side, as far as attacks and figures depend on it."""
-        split = self.split
-        heldout = (split.heldout_offsets, split.heldout_items)
-        parts = (split.known, self.queried, split.validation, split.unqueried, split.common, *heldout)
-        texts = [hashlib.sha256(part.tobytes()).hexdigest() for part in parts]
-        texts += [split.target.fingerprint, split.auxiliary.fingerprint]
-        return hashlib.sha256(" ".join(texts).encode()).hexdigest()
+        return _digest(self.split, self.queried)
+
+    @cached_property
+    def _digest_without_auxiliary(self) -> str:
+        """The digest for attacks that use no auxiliary data: the same, however much of them there is."""
+        whole = self.spec.split.model_copy(update={"auxiliary_share": 1.0, "common_items": 1.0})
+        return _digest(
+            split_for(self.spec.model_copy(update={"split": whole}), self._data, self.run.seed), self.queried
+        )
 
     @property
     def _plain_defence(self) -> dict[str, Any] | None:
@@ -247,12 +250,13 @@ class SeedAudit:
         """Return what names an attack's clone. One that asks for no list depends on no victim."""
         if not self._surrogates[name].lists:
             return self._attack(name).shared_stages(self.knowledge, self._attacks)[-1]
+        alone = self._surrogates[name].auxiliary == "none"
         inputs = {
             "settings": self._surrogates[name].model_dump(mode="json"),
             "spec": spec_inputs(self._clone_spec),
             "victim": self._victim_stage.hash,
             "data": self.split.target.name,
-            "split": self._split_digest,
+            "split": self._digest_without_auxiliary if alone else self._split_digest,
             "k": self.spec.k,
             "defence": self._plain_defence,
             "seed": self._attacks.seed,
@@ -345,6 +349,15 @@ class SeedAudit:
         metrics: dict[str, Callable[..., np.ndarray]] = {f"recall@{k}": recall, f"ndcg@{k}": ndcg}
         for metric, of in metrics.items():
             values[metric]["target"] = of(lists.items, *heldout)
+
+
+def _digest(split: Split, queried: np.ndarray) -> str:
+    """Return the SHA-256 over who is on which side, as far as attacks and figures depend on it."""
+    heldout = (split.heldout_offsets, split.heldout_items)
+    parts = (split.known, queried, split.validation, split.unqueried, split.common, *heldout)
+    texts = [hashlib.sha256(part.tobytes()).hexdigest() for part in parts]
+    texts += [split.target.fingerprint, split.auxiliary.fingerprint]
+    return hashlib.sha256(" ".join(texts).encode()).hexdigest()
 
 
 def _cost(seconds: float, log: TrainingLog | None) -> dict[str, Any]:
