@@ -1,6 +1,7 @@
 """Finished stages on disk: whole or not at all, found by what they depend on, checked when they are read."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -17,9 +18,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recaudit import store as module
 from recaudit.errors import UsageError
 from recaudit.store import Piece, Stage, Store
+from recaudit.store import stages as module
 
 STAGE = Stage(kind="model", inputs={"spec": {"model": "bpr", "reg": 0.0}, "seed": 3, "none": None})
 PIECE = Piece(
@@ -211,8 +212,11 @@ def test_inputs_that_are_no_plain_values_are_refused() -> None:
 # --- damage -----------------------------------------------------------------------------------------------
 
 
-def damaged_then_healed(folder: Path, damage: Callable[[Path], None]) -> None:
-    """Damage a stage: it must be told in one line, never returned, and written again."""
+def damaged_then_healed(folder: Path, damage: Callable[[Path], None], *, ours: bool = True) -> None:
+    """Damage a stage: it must be told in one line, never returned, and written again.
+
+    Only where what is left is a folder with our files alone may clearing up take it.
+    """
     told: list[str] = []
     store = Store(folder, say=told.append)
     store.write(STAGE, SMALL)
@@ -223,7 +227,7 @@ def damaged_then_healed(folder: Path, damage: Callable[[Path], None]) -> None:
     assert str(place(store)) in line
     assert "\n" not in line
     assert "computed again" in line
-    assert [path for path, _ in store.garbage()] == [place(store)]
+    assert [path for path, _ in store.garbage()] == [place(store)] * ours
     store.write(STAGE, SMALL)
     assert same(Store(folder, say=fail).read(STAGE), SMALL)
     assert leftovers(store) == []
@@ -293,20 +297,30 @@ def _emptied(folder: Path) -> None:
     [
         lambda folder: (folder / "stage.json").unlink(),
         lambda folder: (folder / "tensors.safetensors").unlink(),
-        lambda folder: [(folder / "tensors.safetensors").unlink(), (folder / "tensors.safetensors").mkdir()],
-        lambda folder: [(folder / "stage.json").unlink(), (folder / "stage.json").mkdir()],
         lambda folder: (folder / "stage.json").write_text("[" * 100_000),
         lambda folder: (folder / "stage.json").write_text("null"),
         # The same values, otherwise written: a file is what was written or it is damaged.
         lambda folder: _replace(folder / "stage.json", b"\n", b"\t"),
         lambda folder: _replace(folder / "stage.json", b"1e-05", b"1E-05"),
         _emptied,
-        _a_file,
         _other_stage_s,
     ],
-)  # fmt: skip
+)
 def test_other_damage_is_detected(tmp_path, damage) -> None:
     damaged_then_healed(tmp_path, damage)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: [(folder / "tensors.safetensors").unlink(), (folder / "tensors.safetensors").mkdir()],
+        lambda folder: [(folder / "stage.json").unlink(), (folder / "stage.json").mkdir()],
+        lambda folder: [(folder / "stage.json").unlink(), (folder / "notes.txt").write_text("mine")],
+        _a_file,
+    ],
+)
+def test_damage_that_clearing_up_leaves_alone(tmp_path, damage) -> None:
+    damaged_then_healed(tmp_path, damage, ours=False)
 
 
 # --- a disk that does not hold ----------------------------------------------------------------------------
@@ -337,7 +351,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"recaudit.store.{call}", full)
+        patch.setattr(f"recaudit.store.store.{call}", full)
         with pytest.raises(UsageError) as caught:
             store.write(STAGE, PIECE)
     reason = "No space left on device; make room there or name another folder"
@@ -367,7 +381,7 @@ except Exception as error:
     assert ran.stdout == (
         f"UsageError store: {tmp_path} cannot hold results: File too large; name another folder\n"
     )
-    assert {path.name for path in tmp_path.rglob("*")} == {"locks", "model"} - {"model"}
+    assert {path.name for path in tmp_path.rglob("*")} == {"locks", "recaudit-store.json"}
 
 
 def test_a_lock_that_cannot_be_made(tmp_path) -> None:
@@ -375,8 +389,7 @@ def test_a_lock_that_cannot_be_made(tmp_path) -> None:
     (tmp_path / "locks").rmdir()
     (tmp_path / "locks").write_text("")
     says = r"cannot hold results: .*; name another folder"
-    with pytest.raises(UsageError, match=says):
-        store.busy(STAGE)
+    assert not store.busy(STAGE)
     with pytest.raises(UsageError, match=says), store.lock(STAGE):
         pass
 
@@ -600,3 +613,366 @@ def test_what_was_mended_meanwhile_is_not_removed(tmp_path) -> None:
     assert not path.exists()
     store.remove(path)  # by two processes at once
     assert leftovers(store) == []
+
+
+# --- what is not ours -------------------------------------------------------------------------------------
+
+HEX = "ab" * 32
+FOREIGN = (  # content-addressed files of others, and what looks like ours but is not
+    f"blobs/{HEX}",
+    f"hub/{HEX}/model.safetensors",
+    f"hub/{HEX}/stage.json",
+    f"model/{HEX}/config.json",
+    f"clone/{HEX}",
+    f"figures/{HEX[:-1]}/stage.json",
+    f"figures/{HEX.upper()}/stage.json",
+    ".partial-download/part",
+    f".partial-{HEX}",
+    f".partial-{HEX}-abc/notes.txt",
+    f".partial-{'cd' * 32}-abc/doomed/notes.txt",
+    "locks/notes.lock",
+    f"locks/{HEX}.txt",
+)
+
+
+def tree(folder: Path) -> dict[str, tuple[int, bytes | None]]:
+    """Return all that lies in a folder: a folder's time tells whether anything came or went meanwhile."""
+    paths = [folder, *folder.rglob("*")]
+    return {
+        str(path): (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else None) for path in paths
+    }
+
+
+def scatter(folder: Path) -> None:
+    for name in FOREIGN:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("somebody's own")
+
+
+def unmarked(folder: Path) -> Path:
+    """Return a store with a stage, as it was made before there was a marker."""
+    Store(folder).write(STAGE, SMALL)
+    (folder / "recaudit-store.json").unlink()
+    return folder
+
+
+def rewrite(folder: Path, change: Callable[[dict], None]) -> None:
+    """Write a description as another version might, with its checksum."""
+    stored = json.loads((folder / "stage.json").read_bytes())
+    del stored["sha256"]
+    change(stored)
+    (folder / "stage.json").write_bytes(module.rendered(stored))
+
+
+@pytest.mark.parametrize("writes", [True, False])
+@pytest.mark.parametrize("name", ["Documents/letter.txt", "letter.txt", "model/weights.pt", *FOREIGN])
+def test_a_folder_of_somebody_else_s_is_refused_and_left_as_it_is(tmp_path, name, writes) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    before = tree(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        Store(tmp_path, writes=writes)
+    assert str(caught.value) == (
+        f"store: {tmp_path} is no store of recaudit: it holds other files and no finished stage; "
+        "name a store or a new folder"
+    )
+    assert tree(tmp_path) == before
+
+
+def test_clearing_up_takes_nothing_of_somebody_else_s(tmp_path) -> None:
+    store = Store(tmp_path / "store", say=fail)
+    store.write(STAGE, SMALL)
+    scatter(store.folder)
+    elsewhere = tmp_path / "elsewhere"
+    for name in (HEX, "inner"):
+        (elsewhere / name).mkdir(parents=True)
+        (elsewhere / name / "stage.json").write_text("{}")
+    (store.folder / "model" / ("12" * 32)).symlink_to(elsewhere / "inner")
+    (store.folder / f".partial-{'34' * 32}-abc").symlink_to(elsewhere / "inner")
+    (store.folder / "figures").rename(tmp_path / "figures")
+    (store.folder / "figures").symlink_to(elsewhere)
+    before = tree(tmp_path)
+    assert list(store.garbage()) == []
+    assert store.clear_locks() == 0
+    for path in tmp_path.rglob("*"):
+        store.remove(path)  # nor where it is named
+    assert tree(tmp_path) == before
+
+
+def test_a_store_is_marked_when_it_is_made(tmp_path) -> None:
+    Store(tmp_path / "store")
+    assert json.loads((tmp_path / "store" / "recaudit-store.json").read_bytes()) == {"format": 1}
+    before = tree(tmp_path)
+    Store(tmp_path / "store")
+    assert tree(tmp_path) == before
+    (tmp_path / "store" / "notes.txt").write_text("beside the stages, a user's own may lie")
+    Store(tmp_path / "store")
+
+
+def test_a_store_that_was_made_before_there_was_a_marker_gets_one(tmp_path) -> None:
+    folder = unmarked(tmp_path / "store")
+    (folder / "notes.txt").write_text("")
+    (folder / "clone" / HEX).mkdir(parents=True)  # damaged ones do not hide the whole one
+    before = tree(folder)
+    for reader in (Store(folder, writes=False), Store(folder, say=fail)):
+        assert same(reader.read(STAGE), SMALL)
+    marker = str(folder / "recaudit-store.json")
+    assert {path: held for path, held in tree(folder).items() if path not in (marker, str(folder))} == {
+        path: held for path, held in before.items() if path != str(folder)
+    }
+    assert Path(marker).is_file()
+
+
+@pytest.mark.parametrize("left", ["locks", "leftover", "damaged", "nothing"])
+def test_an_unmarked_store_without_a_whole_stage(tmp_path, left) -> None:
+    """A run by an older version was killed before its first stage was whole."""
+    folder = unmarked(tmp_path / "store")
+    if left == "damaged":
+        (folder / "model" / STAGE.hash / "tensors.safetensors").unlink()
+        (folder / "model" / STAGE.hash / "stage.json").write_text("half")
+    else:
+        _emptied(folder / "model" / STAGE.hash)
+        (folder / "model" / STAGE.hash).rmdir()
+        (folder / "model").rmdir()
+    if left == "locks":
+        (folder / "locks" / f"{HEX}.lock").write_text("")
+    elif left == "leftover":
+        (folder / f".partial-{HEX}-abc").mkdir()
+    elif left == "nothing":
+        (folder / "locks").rmdir()
+    Store(folder).write(stage(2), SMALL)
+    assert (folder / "recaudit-store.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda stored: stored.pop("files"),
+        lambda stored: stored.pop("versions"),
+        lambda stored: stored.update(kind="clone"),
+        lambda stored: stored.update(hash=HEX),
+    ],
+)
+def test_what_is_not_described_as_a_stage_makes_no_store(tmp_path, change) -> None:
+    folder = unmarked(tmp_path / "store")
+    (folder / "notes.txt").write_text("")
+    rewrite(folder / "model" / STAGE.hash, change)
+    with pytest.raises(UsageError, match="is no store of recaudit"):
+        Store(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1, "more": 2}'])
+def test_a_marker_that_is_being_written_or_says_more(tmp_path, content) -> None:
+    (tmp_path / "recaudit-store.json").write_text(content)
+    (tmp_path / "notes.txt").write_text("")
+    Store(tmp_path).write(STAGE, SMALL)
+    assert (tmp_path / "recaudit-store.json").read_text() == content
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_store_of_another_format_is_refused(tmp_path, writes) -> None:
+    (tmp_path / "recaudit-store.json").write_text('{"format": 2}')
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match=r"is of format 2, of another version of recaudit; this one reads"):
+        Store(tmp_path, writes=writes)
+    assert tree(tmp_path) == before
+
+
+# --- other versions ---------------------------------------------------------------------------------------
+
+
+def test_a_description_with_a_field_more_is_read(tmp_path) -> None:
+    store = Store(tmp_path, say=fail)
+    store.write(STAGE, SMALL)
+    rewrite(place(store), lambda stored: stored.update(machine="somewhere"))
+    (one,) = store.stages()
+    assert (one.hash, one.facts) == (STAGE.hash, SMALL.facts)
+    assert one.size == sum(path.stat().st_size for path in one.folder.iterdir())
+    assert same(store.read(STAGE), SMALL)
+    assert list(store.garbage()) == []
+
+
+FIELDS = ["hash", "kind", "inputs", "facts", "seconds", "elapsed", "created", "versions", "files"]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("value", ["missing", None, [1]])
+def test_a_description_that_does_not_fit_is_told_as_another_version_s(tmp_path, name, value) -> None:
+    told: list[str] = []
+    store = Store(tmp_path, say=told.append)
+    store.write(STAGE, SMALL)
+    store.write(stage(2), SMALL)
+
+    def change(stored: dict) -> None:
+        stored["versions"] = {**stored["versions"], "recaudit": "9.8.7"}
+        stored.update({name: value})
+        if value == "missing":
+            del stored[name]
+
+    rewrite(place(store), change)
+    assert [one.hash for one in store.stages()] == [stage(2).hash]
+    by = "" if name == "versions" else ": recaudit 9.8.7"
+    says = f"written by another version of recaudit{by}"
+    assert told == [f"{place(store)}: {says}; recaudit runs gc removes it"]
+    assert store.read(STAGE) is None
+    assert told[1:] == [f"{place(store)}: {says}; it is computed again"]
+    assert dict(store.garbage()) == {place(store): says}
+    store.write(STAGE, SMALL)
+    assert same(store.read(STAGE), SMALL)
+
+
+@pytest.mark.parametrize("files", [{}, {"tensors.safetensors": {}}, {"tensors.safetensors": {"bytes": 1}}])
+def test_files_that_are_described_otherwise(tmp_path, files) -> None:
+    store = Store(tmp_path)
+    store.write(STAGE, SMALL)
+    rewrite(place(store), lambda stored: stored.update(files=files))
+    assert list(store.stages()) == []
+    assert dict(store.garbage()) == {place(store): "written by another version of recaudit"}
+
+
+def test_a_version_that_was_not_told_is_another(tmp_path) -> None:
+    store = Store(tmp_path)
+    store.write(STAGE, SMALL)
+    rewrite(place(store), lambda stored: stored["versions"].pop("scipy"))
+    assert dict(store.garbage()) == {place(store): "by scipy unknown"}
+
+
+# --- reading only -----------------------------------------------------------------------------------------
+
+
+def read_all(folder: Path) -> list[str]:
+    """Do all that a reader does; return the hashes of the stages."""
+    store = Store(folder, writes=False)
+    assert not store.busy(STAGE)
+    store.read(STAGE)
+    assert not list(store.garbage())
+    assert store.clear_locks(dry_run=True) == 0
+    return [one.hash for one in store.stages()]
+
+
+def test_to_read_makes_nothing(tmp_path) -> None:
+    made, old, empty = tmp_path / "made", unmarked(tmp_path / "old"), tmp_path / "empty"
+    Store(made).write(STAGE, SMALL)
+    empty.mkdir()
+    before = tree(tmp_path)
+    assert [read_all(folder) for folder in (made, old)] == [[STAGE.hash]] * 2
+    assert [read_all(folder) for folder in (empty, tmp_path / "nowhere")] == [[], []]
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("make", [unmarked, lambda folder: Store(folder).write(STAGE, SMALL)])
+def test_a_colleague_s_store_is_read(tmp_path, make) -> None:
+    folder = tmp_path / "store"
+    make(folder)
+    left = folder / f".partial-{HEX}-abc"
+    left.mkdir()
+    (folder / "locks" / f"{HEX}.lock").touch(0o444)
+    for path in (*folder.rglob("*"), folder):
+        if path.is_dir():
+            path.chmod(0o555)
+    try:
+        assert read_all(folder) == [STAGE.hash]
+        with pytest.raises(UsageError, match=r"cannot hold results: Permission denied; name another folder$"):
+            Store(folder)
+        (folder / "locks" / f"{HEX}.lock").chmod(0o644)
+        store = Store(folder, writes=False)
+        assert [path for path, _ in store.garbage()] == [left]
+        assert store.clear_locks() == 0
+        place(store).chmod(0o755)
+        (place(store) / "stage.json").write_text("{}")
+        with pytest.raises(UsageError, match=r"cannot be cleared up: Permission denied"):
+            store.remove(place(store))
+        folder.chmod(0o311)
+        with pytest.raises(UsageError, match=r"cannot be read: Permission denied"):
+            Store(folder, writes=False)
+    finally:
+        folder.chmod(0o755)
+        for path in folder.rglob("*"):
+            path.chmod(0o755)
+
+
+def test_who_came_to_read_may_write_after_all(tmp_path) -> None:
+    store = Store(tmp_path / "store", writes=False)
+    with store.lock(STAGE):
+        store.write(STAGE, SMALL)
+    assert same(Store(store.folder).read(STAGE), SMALL)
+    assert (store.folder / "recaudit-store.json").is_file()
+
+
+# --- lock files -------------------------------------------------------------------------------------------
+
+
+def lock_files(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / "locks").iterdir())
+
+
+def test_the_files_of_locks_that_nobody_holds_are_removed(tmp_path) -> None:
+    store = Store(tmp_path)
+    for number in range(3):  # some versions of filelock leave none behind
+        (tmp_path / "locks" / f"{stage(number).hash}.lock").touch()
+    names = sorted(stage(number).hash for number in range(3))
+    assert lock_files(tmp_path) == names
+    with Process(HOLDER, tmp_path) as holder:
+        assert holder.line() == "held"
+        assert store.clear_locks(dry_run=True) == 2
+        assert lock_files(tmp_path) == names
+        assert store.clear_locks() == 2
+        assert lock_files(tmp_path) == [stage(1).hash]
+        assert store.busy(stage(1))
+        holder.kill()
+    assert not store.busy(stage(1))
+    assert store.clear_locks() == 1
+    assert (lock_files(tmp_path), store.clear_locks()) == ([], 0)
+    with store.lock(stage(1)):
+        assert store.busy(stage(1))
+
+
+COUNTER = """
+import sys
+from pathlib import Path
+from recaudit.store import Stage, Store
+store, stage = Store(Path(sys.argv[1])), Stage(kind="model", inputs={"number": 1})
+inside, count = Path(sys.argv[2]), 0
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(15):
+    with store.lock(stage):
+        inside.mkdir()  # fails where another is inside
+        inside.rmdir()
+print("end", flush=True)
+"""
+
+
+def test_a_lock_whose_file_is_removed_before_it_is_taken_is_made_anew(tmp_path, monkeypatch) -> None:
+    """The moment between opening the file and locking it, in which clearing up may come."""
+    store, real, removed = Store(tmp_path), fcntl.flock, []
+
+    def late(handle: int, how: int) -> None:
+        if not removed:
+            removed.append(next((tmp_path / "locks").iterdir()))
+            removed[0].unlink()
+        real(handle, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", late)
+        with store.lock(STAGE):
+            assert [path.stem for path in removed] == lock_files(tmp_path) == [STAGE.hash]
+            assert store.busy(STAGE)
+
+
+def test_clearing_up_beside_runs_lets_no_two_hold_one_lock(tmp_path) -> None:
+    """A lock whose file was removed while others waited for it keeps nobody out: they must not take it."""
+    folder, inside = tmp_path / "store", tmp_path / "inside"
+    store = Store(folder)
+    with Process(COUNTER, folder, inside) as one, Process(COUNTER, folder, inside) as two:
+        for each in (one, two):
+            assert each.line() == "ready"
+        for each in (one, two):
+            each.process.stdin.write("go\n")
+            each.process.stdin.flush()
+        removed = 0
+        while None in (one.process.poll(), two.process.poll()):
+            removed += store.clear_locks()
+        assert [each.line() for each in (one, two)] == ["end", "end"]
+    assert removed > 0

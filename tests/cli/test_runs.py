@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from recaudit import store as store_module
 from recaudit.store import Piece, Stage, Store
+from recaudit.store import stages as store_module
 
 SPEC = {"model": "bpr", "embedding_size": 8}
 SETTINGS = {"auxiliary": "attention", "interactions": True, "lists": True}
@@ -89,6 +89,21 @@ def test_an_empty_store(recaudit, tmp_path) -> None:
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "0 stages, 0 kB"
     assert recaudit("runs", "gc", "--store", tmp_path) == (0, "0 removed\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "0"), ("gc",), ("gc", "--dry-run")])
+def test_a_folder_that_is_no_store(recaudit, tmp_path, command) -> None:
+    blob = tmp_path / "blobs" / ("ab" * 32)
+    blob.parent.mkdir()
+    blob.write_text("somebody's own", "utf-8")
+    code, out, err = recaudit("runs", *command, "--store", tmp_path)
+    assert (code, out) == (2, "")
+    assert err == (
+        f"recaudit: store: {tmp_path} is no store of recaudit: it holds other files and no finished stage; "
+        "name a store or a new folder\n"
+    )
+    assert list(tmp_path.rglob("*")) == [blob.parent, blob]
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "0"), ("gc",)])
@@ -171,7 +186,58 @@ def test_clearing_up_takes_stages_of_other_versions(recaudit, store, monkeypatch
     assert code == 0
     assert out.splitlines()[-1] == "4 removed"
     assert all(line.endswith(f": by torch {old}") for line in out.splitlines()[:-1])
-    assert not content(store)
+    assert list(content(store)) == [store.folder / "recaudit-store.json"]
+
+
+def test_looking_changes_nothing(recaudit, store) -> None:
+    (store.folder / "recaudit-store.json").unlink()  # as older versions left it
+    (store.folder / "locks").rmdir()
+    times = {path: path.stat().st_mtime_ns for path in (store.folder, *store.folder.rglob("*"))}
+    commands = (("list",), ("show", STAGES["model"].hash), ("gc", "--dry-run"))
+    assert [recaudit("runs", *command)[0] for command in commands] == [0] * 3
+    assert {path: path.stat().st_mtime_ns for path in (store.folder, *store.folder.rglob("*"))} == times
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"spec": "bpr"},
+        {"spec": None, "settings": "all"},
+        {"settings": ["auxiliary"], "model": 3},
+        {"spec": []},
+    ],
+)
+def test_stages_whose_inputs_are_others(recaudit, store, inputs) -> None:
+    store.write(Stage(kind="model", inputs=inputs), Piece())
+    code, out, err = recaudit("runs", "list")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1].startswith("5 stages, ")
+
+
+def test_another_version_s_stage_stops_nothing(recaudit, store) -> None:
+    path = place(store, "model")
+    stored = json.loads((path / "stage.json").read_bytes())
+    del stored["sha256"], stored["facts"]
+    stored["versions"]["recaudit"] = "9.8.7"
+    (path / "stage.json").write_bytes(store_module.rendered(stored))
+    says = "written by another version of recaudit: recaudit 9.8.7"
+    code, out, err = recaudit("runs", "list")
+    assert (code, out.splitlines()[-1][:9]) == (0, "3 stages,")
+    assert " ".join(err.split()).endswith(f"{path}: {says}; recaudit runs gc removes it")
+    removed = f"{path.relative_to(store.folder)}: {says}\n1 removed\n"
+    assert recaudit("runs", "gc") == (0, removed, "")
+    assert not path.exists()
+
+
+def test_clearing_up_takes_locks_that_nobody_holds(recaudit, store) -> None:
+    for name in ("lists", "figures"):
+        (store.folder / "locks" / f"{STAGES[name].hash}.lock").touch()
+    with store.lock(STAGES["model"]):
+        told = "locks: 2 that nobody holds\n2"
+        assert recaudit("runs", "gc", "--dry-run") == (0, f"{told} would be removed\n", "")
+        assert recaudit("runs", "gc") == (0, f"{told} removed\n", "")
+        left = [path.stem for path in (store.folder / "locks").iterdir()]
+    assert left == [STAGES["model"].hash]
 
 
 def test_clearing_up_beside_a_run_takes_nothing_of_it(recaudit, store) -> None:

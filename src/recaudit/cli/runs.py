@@ -78,7 +78,9 @@ def show(hash: str, /, *, store: Path | None = None) -> None:
 
 @runs_app.command
 def gc(*, store: Path | None = None, dry_run: bool = False) -> None:
-    """Remove what no run can use: leftovers of killed runs, damaged stages, stages by other versions.
+    """Remove what no run can use: leftovers of killed runs, damaged stages, stages by other versions, locks.
+
+    What is no stage of recaudit's is left alone.
 
     Args:
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
@@ -92,13 +94,19 @@ def gc(*, store: Path | None = None, dry_run: bool = False) -> None:
         output.say(f"{path.relative_to(opened.folder)}: {why}")
         if not dry_run:
             opened.remove(path)
-    output.say(f"{number} {'would be ' if dry_run else ''}removed")
+    locks = opened.clear_locks(dry_run=dry_run)
+    if locks:
+        output.say(f"locks: {locks} that nobody holds")
+    output.say(f"{number + locks} {'would be ' if dry_run else ''}removed")
 
 
 def _what(inputs: Mapping[str, Any]) -> str:
     """Return in a few words what a stage is."""
-    model = inputs.get("spec", {}).get("model") or str(inputs.get("model", ""))[:12]
-    how = inputs.get("settings") or inputs
+    # Another version's stages may have other inputs under these names.
+    spec, settings = inputs.get("spec"), inputs.get("settings")
+    named = spec.get("model") if isinstance(spec, dict) else None
+    model = str(named or str(inputs.get("model", ""))[:12])
+    how = settings if settings and isinstance(settings, dict) else inputs
     if "auxiliary" in how:
         parts = [part for part in ("interactions", "lists") if how.get(part, part == "interactions")]
         parts += [] if how["auxiliary"] == "none" else [f"auxiliary by {how['auxiliary']}"]

@@ -19,14 +19,14 @@ def default_store() -> Path:
 
 
 def open_store(folder: Path | None, output: Output) -> "Store":
-    """Return a store that is there already.
+    """Return a store that is there already, to read it: nothing is made in it.
 
     Raises:
-        UsageError: where it is not there.
+        UsageError: where it is not there, or is no store.
     """
     from recaudit.store import Store  # noqa: PLC0415
 
     folder = folder or default_store()
     if not folder.is_dir():
         raise UsageError(f"store: {folder} is not there; name a store with --store or RECAUDIT_STORE")
-    return Store(folder, say=output.warn)
+    return Store(folder, say=output.warn, writes=False)

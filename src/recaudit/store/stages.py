@@ -1,0 +1,197 @@
+"""A stage: what names it, what it leaves behind, and the two files that keep it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from recaudit import __version__
+
+__all__ = [
+    "DESCRIPTION",
+    "FIELDS",
+    "HASH",
+    "KINDS",
+    "TENSORS",
+    "Damaged",
+    "Piece",
+    "Stage",
+    "StoredStage",
+    "checked",
+    "description",
+    "fits",
+    "other_versions",
+    "rendered",
+    "versions",
+    "write_files",
+]
+
+DESCRIPTION, TENSORS = "stage.json", "tensors.safetensors"
+KINDS = ("clone", "figures", "model")
+HASH = re.compile("[0-9a-f]{64}")
+FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("hash", "kind", "created"), str),
+    **dict.fromkeys(("inputs", "facts", "versions", "files"), dict),
+    **dict.fromkeys(("seconds", "elapsed"), (int, float)),
+}
+"""What ``stage.json`` says, beside its own checksum."""
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Return the versions of what computes a result: others may give other bits."""
+    return {"recaudit": __version__} | {name: version(name) for name in ("torch", "numpy", "scipy", "polars")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What names a result: its kind and everything that it depends on, as plain JSON values.
+
+    Args:
+        kind: ``model``, ``clone``, ...: the folder that the result lies in.
+        inputs: specs, fingerprints of data, hashes of other stages, seed and device.
+    """
+
+    kind: str
+    inputs: Mapping[str, Any]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over kind, inputs and :func:`versions`."""
+        return _digest([self.kind, self.inputs, versions()])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What a stage leaves behind.
+
+    Args:
+        tensors: weights, or values of users.
+        facts: plain values beside them.
+        seconds: what it cost, as if it ran alone, with all that it takes from other stages.
+        elapsed: seconds that it took.
+    """
+
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStage:
+    """A finished stage as ``runs list`` shows it; its tensors stay on disk."""
+
+    hash: str
+    kind: str
+    inputs: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    seconds: float
+    elapsed: float
+    created: str
+    versions: Mapping[str, str]
+    size: int
+    folder: Path
+
+
+class Damaged(Exception):
+    """A stored stage is not what was written; the message says how."""
+
+
+def _digest(plain: Any) -> str:
+    text = json.dumps(plain, sort_keys=True, default=dict, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_files(stage: Stage, piece: Piece, folder: Path) -> None:
+    """Write the two files of a stage into ``folder``."""
+    content = save(dict(piece.tensors))
+    (folder / TENSORS).write_bytes(content)
+    described = {
+        "hash": stage.hash,
+        "kind": stage.kind,
+        "inputs": stage.inputs,
+        "facts": piece.facts,
+        "seconds": piece.seconds,
+        "elapsed": piece.elapsed,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "versions": versions(),
+        "files": {TENSORS: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
+    }
+    (folder / DESCRIPTION).write_bytes(rendered(described))
+
+
+def rendered(described: Mapping[str, Any]) -> bytes:
+    """Return the content of ``stage.json`` with its own checksum."""
+    text = json.dumps({**described, "sha256": _digest(described)}, indent=1, sort_keys=True, default=dict)
+    return f"{text}\n".encode()
+
+
+def description(folder: Path) -> dict[str, Any]:
+    """Return ``stage.json``, whose own checksum holds.
+
+    Raises:
+        FileNotFoundError: where there is no such stage.
+        Damaged: where the file is not as it was written.
+    """
+    path = folder / DESCRIPTION
+    if folder.is_dir() and not path.is_file():
+        raise Damaged(f"{DESCRIPTION} is missing")
+    try:
+        content = path.read_bytes()
+        stored = json.loads(content)
+        whole = content == rendered({key: value for key, value in stored.items() if key != "sha256"})
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if whole and not fits(stored):
+        others = other_versions(stored.get("versions"))
+        raise Damaged(f"written by another version of recaudit{': ' if others else ''}{others}")
+    if not whole or stored["hash"] != folder.name:
+        raise Damaged(f"{DESCRIPTION} is damaged")
+    return stored  # type: ignore[no-any-return]
+
+
+def fits(stored: Mapping[str, Any]) -> bool:
+    """Whether a description has all that is read of it; it may have more."""
+    if not all(isinstance(stored.get(name), kind) for name, kind in FIELDS.items()):
+        return False
+    file = stored["files"].get(TENSORS)
+    return (
+        isinstance(file, dict) and isinstance(file.get("sha256"), str) and isinstance(file.get("bytes"), int)
+    )
+
+
+def other_versions(found: Any) -> str:
+    """Name the versions that are not those that run; nothing where they are."""
+    if not isinstance(found, dict):
+        return ""
+    both = {**dict.fromkeys(versions(), "unknown"), **found}
+    return ", ".join(f"{name} {old}" for name, old in sorted(both.items()) if versions().get(name) != old)
+
+
+def checked(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return description and tensors of a stored stage whose checksums hold.
+
+    Raises:
+        FileNotFoundError: where there is no such stage.
+        Damaged: where a file is not as it was written.
+    """
+    stored = description(folder)
+    try:
+        content = (folder / TENSORS).read_bytes()
+    except OSError:
+        raise Damaged(f"{TENSORS} is missing") from None
+    if hashlib.sha256(content).hexdigest() != stored["files"][TENSORS]["sha256"]:
+        raise Damaged(f"{TENSORS} is damaged")
+    return stored, content
