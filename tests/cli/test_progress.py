@@ -5,10 +5,11 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from recaudit.cli.progress import MOST, GridProgress
+from recaudit.cli.progress import MOST, AuditProgress, GridProgress
 from recaudit.experiments.costs import Costs
 from recaudit.experiments.execute import State
 from recaudit.experiments.plan import Planned, Task
@@ -72,6 +73,31 @@ def test_colours_that_are_forced_make_no_bars_in_a_log(todo, costs, capsys, monk
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
+def test_a_saved_victim_is_told_by_its_folder(costs, capsys) -> None:
+    judged = planned("judge", "PTD")
+    task = replace(judged.task, spec='{"victim": {"saved": "kept/victim"}}')
+    todo = {task.stage.hash: replace(judged, task=task)}
+    run(GridProgress("zhu2023/table4", todo, costs), todo)
+    assert capsys.readouterr().err.endswith(" left: kept/victim: PTD, ml-1m, seed 0\n")
+
+
+def test_an_audit_is_lines_in_a_log_and_bars_on_a_terminal(capsys, monkeypatch) -> None:
+    def told() -> None:
+        with AuditProgress() as progress:
+            progress("audit: victim", 0, 3)
+            progress("training", 10, 200)
+            progress._moving.refresh()
+
+    told()
+    lines = ["audit: victim (1 of 3)", "  training, at most 200 epochs"]
+    assert capsys.readouterr() == ("", "\n".join([*lines, ""]))
+    with terminal(monkeypatch, 80) as shown:
+        told()
+    assert any(re.search(r"audit: victim .* 0/3 ", line) for line in shown)
+    assert any(re.search(r"training, at most .* 10/200 ", line) for line in shown)
+    assert not set(lines) & {line.rstrip() for line in shown}
+
+
 def test_damaged_stages_are_told(todo, costs, capsys) -> None:
     progress = GridProgress("zhu2023/table4", todo, costs)
     progress.tell(State(running=(), finished=None, left=frozenset(todo), damaged=("x [/b] is damaged",)))
@@ -108,7 +134,7 @@ def test_on_a_terminal_it_shows_stages_what_runs_and_the_time_left(todo, costs, 
             progress.tell(State(running=(), finished=first.task.stage.hash, left=left))
             progress.tell(State(running=(second.task, second.task), finished=None, left=left))
             progress("training bpr", 10, 200)
-            progress._live.refresh()
+            progress._moving.refresh()
     assert any(re.search(r"1/3 stages +\d:\d\d:\d\d +about \d:\d\d:\d\d left", line) for line in shown)
     running = [line.rstrip() for line in shown if "learning bpr for PTD" in line]
     assert running[-2:] == [
@@ -124,7 +150,7 @@ def test_of_many_workers_some_are_named(costs, monkeypatch) -> None:
     with terminal(monkeypatch, 80) as shown, GridProgress("zhu2023/table4", many, costs) as progress:
         tasks = tuple(one.task for one in many.values())
         progress.tell(State(running=tasks, finished=None, left=frozenset(many)))
-        progress._live.refresh()
+        progress._moving.refresh()
     assert {line.strip() for line in shown if "seed" in line} == {
         f"training ncf victim, ml-1m, seed {seed}" for seed in range(MOST)
     }

@@ -17,6 +17,7 @@ import pytest
 from recaudit.cli.reproduce import ReproduceOptions
 from recaudit.errors import UsageError
 from recaudit.experiments import execute, plan
+from recaudit.experiments.grid import Grid
 from recaudit.experiments.results import COLUMNS
 from recaudit.papers import STATISTICS, grid_names
 
@@ -111,6 +112,14 @@ def test_two_workers_find_the_same_and_take_what_is_stored(recaudit, paper, fini
         ),
         ([TABLE, "--only", "victim=ncf"], f"--only: {TABLE} has no victim ncf; it has bpr, lmf"),
         ([TABLE, "--only", "attack=PTA"], f"--only: {TABLE} has no attack PTA; it has QSD, PTD"),
+        (
+            [TABLE, "--only", ""],
+            "--only '': found '', expected axis=value, such as data=ml-1m+steam,victim=bpr",
+        ),
+        ([TABLE, "--store="], "expected the name of a folder, found nothing; the current folder is ."),
+        ([TABLE, "--out", ""], "expected the name of a folder, found nothing; the current folder is ."),
+        (["page", "--out="], "expected the name of a folder, found nothing; the current folder is ."),
+        (["list", "--store="], "expected the name of a folder, found nothing; the current folder is ."),
         ([TABLE, "--only", "victim"], "found 'victim', expected axis=value"),
         ([TABLE, "--only", "victim="], "found 'victim=', expected axis=value"),
         ([TABLE, "--only", "=bpr"], "found '=bpr', expected axis=value"),
@@ -122,7 +131,7 @@ def test_two_workers_find_the_same_and_take_what_is_stored(recaudit, paper, fini
         ([TABLE, "--workers", "2.5"], "--workers: expected a whole number, found '2.5'"),
         ([TABLE, "--workers", "1", "--cluster", "auto"], "--workers: a cluster has its own workers; leave"),
         ([TABLE, "--device", "cuda:99"], "device: 'cuda:99' is not there; this machine has cpu"),
-        ([TABLE, "--store", "file"], "/file cannot hold results: Not a directory; name another folder"),
+        ([TABLE, "--store", "file"], "/file cannot hold results: "),
         ([TABLE, "--out", "file"], "out: file is a file; name a folder"),
         ([TABLE, "--out", "file/below"], "out: file/below cannot hold the results: Not a directory"),
         (
@@ -132,11 +141,12 @@ def test_two_workers_find_the_same_and_take_what_is_stored(recaudit, paper, fini
         ([STATISTICS, "--seeds", "2"], "--seeds: Table 6 counts what the data sets hold; leave it out"),
         (["page", "--paper", "nope"], "--paper: unknown paper 'nope'; expected one of: zhu2023"),
         (["page", "--store", "nowhere"], "store: nowhere is not there; name a store with --store or"),
-        (["page", "--store", ".", "--out", "file"], "out: file/reproduction cannot hold the results"),
+        (["page", "--store", "empty", "--out", "file"], "out: file/reproduction cannot hold the results"),
     ],
 )
 def test_a_wrong_option_in_one_line_before_any_work(recaudit, paper, arguments, says) -> None:
     Path("file").write_text("", "utf-8")
+    Path("empty").mkdir()
     code, out, err = recaudit("reproduce", *arguments)
     assert (code, out) == (2, "")
     assert says in one_line(err)
@@ -207,6 +217,51 @@ def test_the_page_shows_what_the_store_has(recaudit, paper, finished) -> None:
         assert f"{row['value']:.3f}" in full
 
 
+@pytest.fixture
+def lacking(paper, grid, monkeypatch) -> Grid:
+    """Let the small experiment ask for a data set that is not here, too, and another for that alone."""
+    shutil.copy(grid.base["data"], "small")
+    base = {key: value for key, value in grid.base.items() if key != "data"}
+    lacks = grid.model_copy(update={"base": base, "axes": {"data": ("small", "ml-1m"), **grid.axes}})
+    alone = grid.model_copy(update={"name": "zhu2023/epochs", "base": {**grid.base, "data": "steam"}})
+    both = {one.name: one for one in (lacks, alone)}
+    for module in ("recaudit.papers", "recaudit.papers.catalogue"):
+        monkeypatch.setattr(f"{module}.load_grid", both.__getitem__)
+        monkeypatch.setattr(f"{module}.grid_names", lambda: tuple(both))
+    return lacks
+
+
+def test_the_page_shows_cells_without_data_as_not_measured(recaudit, paper, lacking, finished) -> None:
+    shutil.copytree(finished, "finished")
+    code, out, err = recaudit("reproduce", "page", "--store", "finished")
+    assert (code, out) == (0, "Page: docs/reproduction.md\n")
+    assert one_line(err).startswith("ml-1m, steam: no such data here, so that their cells are not measured")
+    text = Path("docs/reproduction.md").read_text("utf-8")
+    tables, _, alone = text.partition("## What explains the differences")
+    here, absent = tables.partition("<details>")[0].split("**ml-1m**")
+    assert "not measured" not in here.partition("**small**")[2]
+    assert absent.count("not measured") == 5 * 4, "floor, two attacks, ceiling and recall of four cells"
+    assert alone.count("not measured") == 5 * 4
+    shown = figures(paper / "docs" / "reproduction").filter(pl.col("value").is_not_null())
+    assert set(shown["data"]) == {"small"}
+    assert set(shown["epochs"]) == {4, 20}
+
+
+def test_an_experiment_without_some_data_names_the_part_that_can_run(recaudit, lacking, finished) -> None:
+    code, out, err = recaudit("reproduce", TABLE)
+    assert (code, out) == (2, "")
+    assert "the data set ml-1m is not here" in one_line(err)
+    assert one_line(err).endswith("; or leave it out: --only data=small")
+    err = recaudit("reproduce", TABLE, "--only", "victim=bpr,data=ml-1m+small")[2]
+    assert one_line(err).endswith("; or leave it out: --only victim=bpr,data=small")
+    assert recaudit("reproduce", TABLE, "--only", "data=small", "--store", finished)[0] == 0
+    for command in ((TABLE, "--only", "data=ml-1m"), ("zhu2023/epochs",)):
+        code, _, err = recaudit("reproduce", *command)
+        assert code == 2
+        assert "is not here" in one_line(err)
+        assert "--only" not in err, "there is no part to run"
+
+
 def test_table_6_is_counted_without_a_grid(recaudit, paper) -> None:
     code, out, err = recaudit("reproduce", STATISTICS)
     assert (code, err) == (0, "")
@@ -250,16 +305,21 @@ def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
 
     with monkeypatch.context() as patched:
         patched.setattr(execute, "perform", failing)
+        code, out, err = recaudit(*command)
+        assert out == ""
+        lines = err.splitlines()
         if isinstance(error, RuntimeError):
-            with pytest.raises(RuntimeError, match="too large"):
-                recaudit(*command)
-            assert error.__notes__ == [
-                "This happened at the stage judge PTD of small, seed 0; finished stages are kept."
+            assert code == 70, "1 is the code of a finding"
+            assert "Traceback (most recent call last):" in lines
+            assert lines[-3:] == [
+                "RuntimeError: too large",
+                "This happened at the stage judge PTD of small, seed 0; finished stages are kept.",
+                "recaudit: this is a fault of recaudit: please report it with the traceback above",
             ]
         else:
-            code, _, err = recaudit(*command)
             assert code == 2
-            assert err.splitlines()[-1].startswith("recaudit: ")
+            assert lines[-1].startswith("recaudit: ")
+            assert "Traceback" not in err
     kept = stored(paper / "recaudit-store")
     assert kept
     assert recaudit(*command)[0] == 0
@@ -314,7 +374,9 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(recaudit, paper, grid, fini
     assert kept
     assert recaudit("reproduce", TABLE)[0] == 0
     assert stored(store).items() > kept.items()
-    assert recaudit("runs", "gc") == (0, "0 removed\n", "")
+    code, removed, _ = recaudit("runs", "gc")
+    assert code == 0
+    assert [line for line in removed.splitlines() if not line.startswith("locks: ")][:-1] == []
     assert recaudit("reproduce", TABLE, "--store", finished, "--out", "whole")[0] == 0
     assert figures(paper / "whole").equals(figures(paper / "results" / TABLE))
 

@@ -48,8 +48,7 @@ def results(grid: Grid, without: Callable[[str, Any], bool] = lambda attack, lab
     def add(cell: Any, attack: str, metric: str, users: str) -> None:
         value = 0.1 + 0.8 * (len(rows) * 0.6180339887 % 1)  # spread evenly, none twice
         row = _SETTING | dict(cell.labels) | {"k": int(cell.metric.partition("@")[2])}
-        if attack in {"popularity", "retrained", "victim"}:
-            row["clone"] = None
+        row["clone"] = row["clone"] if "clone" in cell.labels else row["victim"]
         paper = value - 0.0321 if "table" in grid.name and attack in grid.attacks else None
         row |= {"value": value, "low": value - 0.03, "high": value + 0.02, "published": paper}
         rows.append(
@@ -70,7 +69,8 @@ def results(grid: Grid, without: Callable[[str, Any], bool] = lambda attack, lab
                 add(cell, attack, agreement, "unqueried")
                 add(cell, attack, agreement, "queried")
         add(cell, "victim", f"recall@{cell.metric.partition('@')[2]}", "target")
-    return pl.DataFrame(rows, schema=_SCHEMA)
+    own = {name: pl.Int64 for name in grid.cells()[0].labels if name not in _SCHEMA}
+    return pl.DataFrame(rows, schema=_SCHEMA | own)
 
 
 def printed(frame: pl.DataFrame, grid: Grid, width: int = 100) -> list[str]:
@@ -95,7 +95,7 @@ def figure(frame: pl.DataFrame, attack: str, **labels: Any) -> str:
     row = frame.filter(**wanted).row(0, named=True)
     mark = "" if attack == "victim" else "**"
     text = f"{mark}{row['value']:.3f}{mark} ({row['low']:.3f}–{row['high']:.3f})"
-    return text if row["published"] is None else f"{text} · *{row['published']:.3f}*"
+    return text if row["published"] is None else f"{text} · *{row['published']:.4f}*"
 
 
 TABLE, LENGTHS, MODELS = (load_grid(f"zhu2023/{name}") for name in ("table4", "figure2", "figure6"))
@@ -132,7 +132,7 @@ def test_a_heatmaps_floor_stands_beside_every_clone() -> None:
     assert table[0][:3] == ["target", "clone", "popular list"]
     assert len(table) == 10
     for target, clone, floor, *rest in table[1:]:
-        assert floor == figure(frame, "popularity", victim=target)
+        assert floor == figure(frame, "popularity", victim=target, clone=clone)
         assert rest[0] == figure(frame, "QSD", victim=target, clone=clone)
 
 
@@ -164,8 +164,8 @@ def test_published_values_stay_where_ours_is_missing_or_not_available() -> None:
     )
     (table,) = cells(markdown_table(frame, grid))
     said = {row[0]: row[1] for row in table}
-    assert said["PTD"] == "not measured · *0.499*"
-    assert said["PTQ"] == "not available · *0.499*"
+    assert said["PTD"] == "not measured · *0.4987*"
+    assert said["PTQ"] == "not available · *0.4987*"
 
 
 def test_fewer_seeds_have_a_dagger_and_a_footnote() -> None:
@@ -193,8 +193,6 @@ def test_the_terminal_table_fits_and_cuts_nothing_off(name: str, width: int) -> 
     assert "…" not in text
     users = pl.col("users") == grid.users
     shown = frame.filter(users & pl.col("metric").str.starts_with(grid.metric.partition("@")[0]))
-    if grid.picture == "heatmap":  # floor and ceiling are the first of the equal ones of each clone
-        shown = shown.filter(pl.col("clone").is_not_null())
     for value, low, high in shown.select("value", "low", "high").iter_rows():
         assert f"{value:.3f}" in text
         assert f"{low:.3f}–{high:.3f}" in text
@@ -214,7 +212,7 @@ def test_ours_stands_beside_published_above_its_interval() -> None:
     frame = results(grid)
     lines = [" ".join(line.split()) for line in printed(frame, grid)]
     row = frame.filter(attack="PTAQ", users="unqueried").row(0, named=True)
-    at = lines.index(f"PTAQ {row['value']:.3f} {row['published']:.3f}")
+    at = lines.index(f"PTAQ {row['value']:.3f} {row['published']:.4f}")
     assert lines[at + 1] == f"({row['low']:.3f}–{row['high']:.3f})"
     assert "attack 2 seeds" in lines
 
@@ -296,6 +294,28 @@ def test_pictures_say_what_was_not_measured(name: str, tmp_path: Path) -> None:
     frame = results(grid, lambda attack, labels: labels["victim"] == "lmf")
     assert any("not measured" in text or text == "measured" for text in words(draw(frame, grid, tmp_path)[0]))
     assert len(draw(frame.clear(), grid, tmp_path / "empty")) == 3
+
+
+def test_a_heatmaps_floor_is_of_a_clone_that_was_measured(tmp_path: Path) -> None:
+    whole = results(MODELS)
+    part = whole.filter(pl.col("clone") == "ncf")
+    assert words(draw(part.clear(), MODELS, tmp_path)[0]).count("not") == 9 * 5 + 6
+    heat = words(draw(part, MODELS, tmp_path)[0])
+    assert heat.count("not") == 6 * 5, "floor and ceiling are known of all targets"
+    for row in part.filter(users="unqueried", attack="popularity").iter_rows(named=True):
+        assert f"{row['value']:.3f}" in heat
+
+
+def test_published_values_have_the_digits_of_the_paper() -> None:
+    grid = narrowed(TABLE, {"data": ["ml-1m"], "victim": ["bpr"], "attack": ["PTA"]}, None)
+    frame = results(grid).with_columns(published=pl.when(attack="PTA").then(0.4845))
+    assert " · *0.4845* |" in markdown_table(frame, grid)
+    assert sum("0.4845" in line for line in printed(frame, grid)) == 1
+    all_of_it = results(TABLE).with_columns(published=pl.when(attack="PTA", data="steam").then(0.4845))
+    lines = [line.split() for line in printed(all_of_it, TABLE, 55)]
+    assert sum("0.4845" in line for line in lines) == 3
+    frame = frame.with_columns(published=pl.when(attack="PTA").then(0.5))
+    assert " · *0.5000* |" in markdown_table(frame, grid), "a zero that is printed is shown"
 
 
 def test_a_failure_leaves_the_earlier_picture(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
@@ -27,13 +28,14 @@ app.command(reproduce_app)
 app.command(runs_app)
 app.command(data_app)
 
-DONE, USAGE, INTERRUPTED = 0, 2, 130
+DONE, USAGE, FAULT, INTERRUPTED = 0, 2, 70, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name and exit.
 
-    The code is 0 when it is done, 1 for a finding over a limit, 2 for wrong usage or input, 130 when stopped.
+    The code is 0 when it is done, 1 for a finding over a limit, 2 for wrong usage or input, 70 for a fault of
+    recaudit itself (``EX_SOFTWARE``), whose traceback is printed, and 130 when stopped.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a character of a table shows another one, instead of nothing at all.
@@ -56,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         goes_on = "; the same command goes on from the last finished stage" if resumes else ""
         _say(f"stopped{goes_on}")
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        # Python's own code for this is 1, which is that of a finding.
+        traceback.print_exception(error)
+        _say("this is a fault of recaudit: please report it with the traceback above")
+        sys.exit(FAULT)
     sys.exit(code if isinstance(code, int) else DONE)
 
 

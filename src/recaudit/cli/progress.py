@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -32,7 +32,41 @@ MOST = 8
 """How many of the running stages are named."""
 
 
-class AuditProgress:
+Shown = TypeVar("Shown", bound="_Shown")
+
+
+class _Shown:
+    """Something that moves on a terminal while a ``with`` statement lasts, and on a terminal only.
+
+    Args:
+        moving: what moves.
+        console: where.
+    """
+
+    def __init__(self, moving: Progress | Live, console: Console) -> None:
+        self._moving = moving
+        self._console = console
+        # Colours may be forced where there is no terminal; bars that move would fill a log there.
+        self._moves = console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
+
+    def __enter__(self: Shown) -> Shown:
+        if self._moves:
+            self._moving.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._moves:
+            self._moving.stop()
+
+    def _line(self, text: str) -> None:
+        """Print a line where nothing moves."""
+        if not self._moves:
+            self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+class AuditProgress(_Shown):
     """Shows an audit's stages and the epochs of the training at hand.
 
     On a terminal these are two bars; elsewhere, a line a stage. Everything goes to standard error, which
@@ -40,7 +74,7 @@ class AuditProgress:
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -48,25 +82,13 @@ class AuditProgress:
             TimeElapsedColumn(),
             TextColumn("left:"),
             TimeRemainingColumn(),
-            console=self._console,
+            console=console,
             transient=True,
         )
-        # Colours may be forced where there is no terminal; bars that move would fill a log there.
-        self._live = self._console.is_terminal and not self._console.is_dumb_terminal and sys.stderr.isatty()
+        super().__init__(self._bars, console)
         self._audit = self._bars.add_task("audit: data", total=None)
         self._inner = self._bars.add_task("", total=None, visible=False)
         self._stage = ""
-
-    def __enter__(self) -> "AuditProgress":
-        if self._live:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Move the bar of the audit or of the training at hand."""
@@ -82,12 +104,8 @@ class AuditProgress:
             self._line(f"  {stage}, at most {total} epochs")
         self._bars.update(self._inner, completed=done, total=total)
 
-    def _line(self, text: str) -> None:
-        if not self._live:
-            self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-
-class GridProgress:
+class GridProgress(_Shown):
     """Shows how many stages of an experiment are done, what runs, and about how long the rest takes.
 
     Time left is what the stages that are left cost by like ones in the store, corrected by how those of this
@@ -99,8 +117,6 @@ class GridProgress:
         self._todo = todo
         self._seconds = {key: costs.of([one]).seconds for key, one in todo.items()}
         self._began = time.monotonic()
-        self._console = Console(stderr=True)
-        self._moves = self._console.is_terminal and not self._console.is_dumb_terminal and sys.stderr.isatty()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=15),
@@ -116,18 +132,8 @@ class GridProgress:
             TextColumn("{task.description}", markup=False), TextColumn("{task.fields[epochs]}", markup=False)
         )
         self._running = self._below.add_task("", total=None, visible=False, epochs="")
-        self._live = Live(Group(self._bars, self._below), console=self._console, transient=True)
-
-    def __enter__(self) -> "GridProgress":
-        if self._moves:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._moves:
-            self._live.stop()
+        console = Console(stderr=True)
+        super().__init__(Live(Group(self._bars, self._below), console=console, transient=True), console)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show the epochs of the training at hand, where it runs in this process."""
@@ -147,11 +153,8 @@ class GridProgress:
         running = [f"  {_described(task)}" for task in state.running[:MOST]]
         running += [f"  and {len(state.running) - MOST} more"] if len(state.running) > MOST else []
         self._below.update(self._running, description="\n".join(running), visible=bool(running), epochs="")
-        if not self._moves and state.finished is not None:
-            finished = _described(self._todo[state.finished].task)
-            self._console.print(
-                f"{self._name}: {stages}, {about}: {finished}", markup=False, highlight=False, soft_wrap=True
-            )
+        if state.finished is not None:
+            self._line(f"{self._name}: {stages}, {about}: {_described(self._todo[state.finished].task)}")
 
 
 def _described(task: "Task") -> str:
@@ -167,9 +170,9 @@ def _described(task: "Task") -> str:
 
 
 def _victim(spec: str) -> str:
-    """Return the model of a spec in JSON, or the folder that it comes from."""
+    """Return the victim's model of a spec in JSON, or what names a saved victim."""
     victim = json.loads(spec)["victim"]
-    return str(victim["model"] if isinstance(victim, dict) else victim)
+    return str(victim["saved"] if "saved" in victim else victim["model"])
 
 
 def _clock(seconds: float) -> str:

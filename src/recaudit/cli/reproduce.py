@@ -1,7 +1,9 @@
 """``recaudit reproduce``: a paper's table or figure, ours beside the published values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from rich.table import Table
 
 from recaudit.cli.audit import Whole
 from recaudit.cli.console import Output
+from recaudit.cli.options import Folder
 from recaudit.cli.progress import GridProgress
 from recaudit.cli.stores import default_store, open_store
 from recaudit.errors import UsageError, nearest
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from recaudit.experiments.costs import Costs
     from recaudit.experiments.execute import Pool
     from recaudit.experiments.grid import Grid
+    from recaudit.report.experiment_page import Section
     from recaudit.store import Store
 
 __all__ = ["reproduce_app"]
@@ -44,9 +48,9 @@ class ReproduceOptions:
     """A Ray cluster, such as auto or ray://host:10001; needs recaudit[ray] and a --store that all share."""
     device: str = "cpu"
     """cpu, cuda or mps."""
-    store: Path | None = None
+    store: Folder | None = None
     """Folder that keeps finished stages; $RECAUDIT_STORE or recaudit-store by default."""
-    out: Path | None = None
+    out: Folder | None = None
     """Folder for results.parquet, results.csv and pictures; results/NAME by default."""
 
 
@@ -77,6 +81,7 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
 
     if options.cluster is None:
         check_device(options.device)
+    _check_data(grid, options.only)
     check_folder(out)  # before hours of work, not behind them
     output = Output()
     store = Store(options.store or default_store(), say=output.warn)
@@ -89,7 +94,7 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
 
 
 @reproduce_app.command(name="list")
-def list_experiments(*, store: Path | None = None) -> None:
+def list_experiments(*, store: Folder | None = None) -> None:
     """List the experiments and what they cost on this machine.
 
     Args:
@@ -131,7 +136,7 @@ def list_experiments(*, store: Path | None = None) -> None:
 
 
 @reproduce_app.command
-def page(*, paper: str = "zhu2023", store: Path | None = None, out: Path = Path("docs")) -> None:
+def page(*, paper: str = "zhu2023", store: Folder | None = None, out: Folder = Path("docs")) -> None:
     """Write a paper's page, its pictures and its tidy table from what the store has; it computes nothing.
 
     Args:
@@ -141,11 +146,8 @@ def page(*, paper: str = "zhu2023", store: Path | None = None, out: Path = Path(
     """
     import polars as pl  # noqa: PLC0415
 
-    from recaudit.experiments.plan import plan  # noqa: PLC0415
-    from recaudit.experiments.results import results  # noqa: PLC0415
-    from recaudit.papers import grid_names, load_grid, statistics, with_published  # noqa: PLC0415
-    from recaudit.report.experiment_figures import draw  # noqa: PLC0415
-    from recaudit.report.experiment_page import Section, render_page  # noqa: PLC0415
+    from recaudit.papers import grid_names, load_grid, statistics  # noqa: PLC0415
+    from recaudit.report.experiment_page import render_page  # noqa: PLC0415
     from recaudit.report.output import check_folder, write_page, write_results  # noqa: PLC0415
     from recaudit.store import versions  # noqa: PLC0415
 
@@ -159,20 +161,77 @@ def page(*, paper: str = "zhu2023", store: Path | None = None, out: Path = Path(
     folder = out / "reproduction"
     check_folder(folder)
     sections = []
+    absent: dict[str, None] = {}
     with output.status("reading the store") as status:
         for name in names:
             status.update(f"reading {name}")
             grid = load_grid(name)
-            frame = with_published(results(grid, kept), grid)
-            picture = PurePosixPath(folder.name) / draw(frame, grid, folder)[0].name
-            hours = sum(spent.get(key, 0.0) for key in plan(grid, kept)) / 3600
-            sections.append(Section(grid=grid, frame=frame, picture=picture, hours=hours))
+            absent |= dict.fromkeys(_absent(grid))
+            sections.append(_section(grid, kept, spent, folder))
         found = statistics()
+    if absent:
+        output.warn(
+            f"{', '.join(absent)}: no such data here, so that their cells are not measured on the page; "
+            "recaudit data list says how to get them"
+        )
     write_results(pl.concat([section.frame for section in sections], how="diagonal"), folder)
     table = f"{folder.name}/results.parquet"
     text = render_page(PAPERS[paper], sections, statistics=found, table=table, versions=versions())
     write_page(text, out / "reproduction.md")
     output.say(f"Page: {out / 'reproduction.md'}")
+
+
+def _section(grid: "Grid", store: "Store", spent: Mapping[str, float], folder: Path) -> "Section":
+    """Draw an experiment and return its part of the page; cells whose data are not here have no figures."""
+    import polars as pl  # noqa: PLC0415
+
+    from recaudit.experiments.grid import narrowed  # noqa: PLC0415
+    from recaudit.experiments.plan import plan  # noqa: PLC0415
+    from recaudit.experiments.results import COLUMNS, results  # noqa: PLC0415
+    from recaudit.papers import with_published  # noqa: PLC0415
+    from recaudit.report.experiment_figures import draw  # noqa: PLC0415
+    from recaudit.report.experiment_page import Section  # noqa: PLC0415
+
+    absent = _absent(grid)
+    here = [str(name) for name in grid.axes.get("data", ()) if name not in absent]
+    hours = 0.0
+    if absent and not here:
+        types = {key.rpartition(".")[2]: pl.Series(values).dtype for key, values in grid.axes.items()}
+        own = {name: kind for name, kind in types.items() if name not in COLUMNS}
+        frame = pl.DataFrame(schema={**COLUMNS, **own})
+    else:
+        kept = narrowed(grid, {"data": here}, None) if absent else grid
+        frame = results(kept, store)
+        hours = sum(spent.get(key, 0.0) for key in plan(kept, store)) / 3600
+    frame = with_published(frame, grid)
+    picture = PurePosixPath(folder.name) / draw(frame, grid, folder)[0].name
+    return Section(grid=grid, frame=frame, picture=picture, hours=hours)
+
+
+def _absent(grid: "Grid") -> list[str]:
+    """Return the named data sets of a grid that are not here."""
+    from recaudit.data.sources import SOURCES, find_source  # noqa: PLC0415
+    from recaudit.experiments.plan import cell_spec  # noqa: PLC0415
+
+    named = dict.fromkeys(cell_spec(cell).data.source for cell in grid.cells())
+    return [name for name in named if name in SOURCES and find_source(name)[1] is None]
+
+
+def _check_data(grid: "Grid", only: str | None) -> None:
+    """Refuse a grid whose data are not all here, and name the part of it whose data are."""
+    from recaudit.data.sources import load  # noqa: PLC0415
+    from recaudit.experiments.grid import parse_only  # noqa: PLC0415
+
+    absent = _absent(grid)
+    here = tuple(str(name) for name in grid.axes.get("data", ()) if name not in absent)
+    if not absent or not here:
+        return
+    asked = {} if only is None else parse_only(only)
+    part = ",".join(f"{name}={'+'.join(values)}" for name, values in {**asked, "data": here}.items())
+    try:
+        load(absent[0])
+    except UsageError as error:
+        raise UsageError(f"{error}; or leave it out: --only {quote(part)}") from None
 
 
 def _known(name: str | None) -> str:
@@ -203,7 +262,7 @@ def _told(grid: "Grid", store: "Store", costs: "Costs") -> tuple[str, str]:
 def _narrowed(grid: "Grid", options: ReproduceOptions) -> "Grid":
     from recaudit.experiments.grid import narrowed, parse_only  # noqa: PLC0415
 
-    return narrowed(grid, parse_only(options.only) if options.only else {}, options.seeds)
+    return narrowed(grid, {} if options.only is None else parse_only(options.only), options.seeds)
 
 
 def _check(options: ReproduceOptions) -> None:

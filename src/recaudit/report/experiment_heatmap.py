@@ -56,9 +56,14 @@ def _heatmap_panel(
     across = list(dict.fromkeys(other for _, other in cells))
     alone = len(shown) == 1
     for y, one in enumerate(down):
-        for x, other in enumerate(across if alone else shown):
-            cell = cells[one, other if alone else across[0]]
-            _square(panel, (x, y), experiment.find(shown[0] if alone else other, cell), scale)
+        row = [cells[one, other] for other in across]
+        if alone:
+            points = [experiment.find(shown[0], cell) for cell in row]
+        else:
+            # Floor and ceiling are the same in all cells of a row: one that was measured speaks for all.
+            points = [max((experiment.find(name, cell) for cell in row), key=_known) for name in shown]
+        for x, point in enumerate(points):
+            _square(panel, (x, y), point, scale)
     panel.set_xlim(-0.5, len(across if alone else shown) - 0.5)
     panel.set_ylim(len(down) - 0.5, -0.5)
     names = across if alone else ["popular list", "retrained"]
@@ -71,6 +76,11 @@ def _heatmap_panel(
     panel.set_xlabel(second.words if alone else "no attack", color=MUTED, fontsize=7.5)
     title = experiment.name_of(shown[0]) if alone else "floor and ceiling"
     panel.set_title(f"{group.label}: {title}" if len(experiment.groups) > 1 else title, color=INK)
+
+
+def _known(point: Point) -> tuple[bool, int]:
+    """Return how much is known of a figure, least first."""
+    return point.value is not None, point.seeds
 
 
 def _square(panel: Axes, at: tuple[int, int], point: Point, scale: Normalize) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from textwrap import fill
 
 import polars as pl
 
@@ -17,19 +18,25 @@ HEAD = """\
 # Reproduction of {paper}
 
 Ours beside the published values. Every figure is a mean over seeds, each with its own split, with its 95 %
-bootstrap interval over seeds and users; it is read from the store of finished stages, and nothing is typed
-in by hand. The floor is the list of the most popular items that a user has not had (`popular list`), the
-ceiling is the target's own model trained again with another seed (`retrained`). What the store lacks is
-`not measured`. All figures of this page are rows of [one table]({table}):
+bootstrap interval over seeds and users. With one seed the interval covers the choice of users only; with two
+it is too narrow, as it resamples what seeds there are. All is read from the store of finished stages, and
+nothing is typed in by hand. The floor is the list of the most popular items that a user has not had
+(`popular list`), the ceiling is the target's own model trained again with another seed (`retrained`).
+What the store lacks is `not measured`.
+All figures of this page are rows of [one table]({table}):
 
 ```python
 import polars as pl
 pl.read_parquet("{table}").filter(metric="agreement@50", users="unqueried", attack="PTAQ")
 ```
 
-Made by recaudit {versions}. Each section names the command that computes what is missing of it and draws
-its picture in SVG, PNG and PDF; `recaudit reproduce page` writes this page.
+{made}
+Each section names the command that computes what is missing of it and draws its picture in SVG, PNG and PDF;
+`recaudit reproduce page` writes this page.
 """
+
+WIDTH = 110
+"""Characters of a line whose length the versions decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,7 @@ def render_page(
     table: str,
     versions: Mapping[str, str],
 ) -> str:
-    """Return the page as Markdown.
+    """Return the page as Markdown: the paper's tables, what explains the differences, and its figures.
 
     Args:
         paper: what the page reproduces, in words.
@@ -67,26 +74,35 @@ def render_page(
         versions: of recaudit and the libraries that computed the figures.
     """
     own, *others = (f"{name} {number}" for name, number in versions.items())
-    said = f"{own.removeprefix('recaudit ')} with {', '.join(others)}"
-    parts = [HEAD.format(paper=paper, table=table, versions=said)]
-    tables = [section for section in sections if "/table" in section.grid.name]
-    parts += [_section(section) for section in tables]
+    said = f"Made by recaudit {own.removeprefix('recaudit ')} with {', '.join(others)}."
+    made = fill(said, WIDTH, break_long_words=False, break_on_hyphens=False)
+    parts = [HEAD.format(paper=paper, table=table, made=made)]
+    kinds: dict[str, list[Section]] = {"table": [], "figure": [], "": []}
+    for section in sections:
+        name = section.grid.name.rpartition("/")[2]
+        kinds[next(kind for kind in kinds if name.startswith(kind))].append(section)
+    parts += [_section(section) for section in kinds["table"]]
     parts.append(_statistics(statistics))
-    parts += [_section(section) for section in sections if section not in tables]
+    if kinds[""]:
+        parts.append("## What explains the differences\n")
+        parts += [_section(section, level=3) for section in kinds[""]]
+    parts += [_section(section) for section in kinds["figure"]]
     return "\n".join(parts)
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, *, level: int = 2) -> str:
     grid = section.grid
+    source = grid.source[:1].upper() + grid.source[1:]
     lines = [
-        f"## {grid.title}",
+        f"{'#' * level} {grid.title}",
         "",
-        f"{grid.source}. `recaudit reproduce {grid.name}`; {_hours(section.hours)}.",
+        f"{source}. `recaudit reproduce {grid.name}`; {_hours(section.hours)}.",
         "",
     ]
     lines += [f"![{grid.title}]({section.picture})", "", markdown_table(section.frame, grid)]
     lines += [f"{text.strip()}\n" for text in grid.found]
-    if grid.picture == "none" and grid.users == "unqueried":
+    measured = section.frame.filter(pl.col("value").is_not_null(), users="queried")
+    if grid.picture == "none" and grid.users == "unqueried" and len(measured):
         queried = grid.model_copy(update={"users": "queried"})
         lines += ["<details><summary>On queried users, whose lists the attacker has</summary>", ""]
         lines += [markdown_table(section.frame, queried), "</details>", ""]
@@ -114,4 +130,4 @@ def _statistics(frame: pl.DataFrame) -> str:
 
 def _hours(hours: float) -> str:
     spent = f"{hours:.1f} core hours" if hours >= 1 else f"{60 * hours:.0f} core minutes"
-    return f"its stages took {spent}, those that it shares with other sections among them"
+    return f"its finished stages took {spent}, those that it shares with other sections among them"

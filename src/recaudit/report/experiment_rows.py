@@ -12,7 +12,7 @@ from recaudit.errors import UsageError
 from recaudit.experiments.grid import Cell, Grid
 from recaudit.report.rows import CEILING, FLOOR, VICTIM, number, printable
 
-__all__ = ["Axis", "Experiment", "Group", "Point", "arrange_experiment", "decimals", "interval"]
+__all__ = ["Axis", "Experiment", "Group", "Point", "arrange_experiment", "decimals", "interval", "printed"]
 
 _NAMES = ("data", "victim", "clone")
 _SHARES = ("known", "auxiliary_share", "common_items")
@@ -202,11 +202,8 @@ class Experiment:
         return _REFERENCES.get(row, printable(row))
 
     def _find(self, row: str, metric: str, users: str, cell: Cell) -> Point:
-        keys = [_plain(cell.labels[axis.name]) for axis in self.axes]
-        # Floor, ceiling and target have no clone, so that they stand for every clone of the grid.
-        free = [None if axis.name == "clone" else key for axis, key in zip(self.axes, keys, strict=True)]
-        own = self.points.get((row, metric, users, *keys))
-        return own or self.points.get((row, metric, users, *free)) or Point()
+        keys = (_plain(cell.labels[axis.name]) for axis in self.axes)
+        return self.points.get((row, metric, users, *keys), Point())
 
 
 def arrange_experiment(frame: pl.DataFrame, grid: Grid) -> Experiment:
@@ -242,8 +239,13 @@ def arrange_experiment(frame: pl.DataFrame, grid: Grid) -> Experiment:
 
 
 def decimals(value: float) -> str:
-    """Return a share from 0 to 1 as tables show it."""
+    """Return a share of ours from 0 to 1 as tables show it."""
     return number(value, 3)
+
+
+def printed(point: Point) -> str:
+    """Return the published value with the four digits that the papers print, empty where there is none."""
+    return "" if point.published is None else number(point.published, 4)
 
 
 def interval(point: Point) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recaudit.experiments.grid import Cell, Grid
-from recaudit.report.experiment_rows import Experiment, Point, arrange_experiment, decimals, interval
+from recaudit.report.experiment_rows import Experiment, Point, arrange_experiment, decimals, interval, printed
 from recaudit.report.experiment_rows import Group as Cells
 
 __all__ = ["markdown_table", "terminal_table"]
@@ -85,7 +85,7 @@ def _markdown_cell(point: Point, *, bold: bool = True) -> str:
     mark = "**" if bold else ""
     ours = point.missing if point.value is None else f"{mark}{decimals(point.value)}{mark}"
     between = f" ({ends})" if (ends := interval(point)) else ""
-    return f"{ours}{between}" + ("" if point.published is None else f" · *{decimals(point.published)}*")
+    return f"{ours}{between}" + (f" · *{published}*" if (published := printed(point)) else "")
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -210,9 +210,8 @@ def _figure_rows(experiment: Experiment, group: Cells) -> Table:
         for place, row in enumerate(experiment.rows):
             point = experiment.find(row, cell)
             ours = Text(point.missing, style="dim") if point.value is None else Text(decimals(point.value))
-            published = "" if point.published is None else decimals(point.published)
             cells = [ours, Text(interval(point), style="dim")]
-            cells += [Text(published, style=_PUBLISHED)] if experiment.has_published else []
+            cells += [Text(printed(point), style=_PUBLISHED)] if experiment.has_published else []
             few = "†" if point.seeds < experiment.grid.seeds else ""
             said = labels if place == 0 else [Text("") for _ in labels]
             table.add_row(*said, Text(experiment.name_of(row)), *cells, f"{point.seeds}{few}")
@@ -230,7 +229,7 @@ def _cell(point: Point, *, brackets: bool = True) -> Text:
     """Return ours and the published value side by side, and the interval below."""
     text = Text("–" if point.value is None else decimals(point.value))
     if point.published is not None:
-        text.append(" " * (6 - len(text)) + decimals(point.published), style=_PUBLISHED)
+        text.append(" " * (6 - len(text)) + printed(point), style=_PUBLISHED)
     between = interval(point)
     below = point.missing if point.value is None else f"({between})" if brackets and between else between
     return text.append(f"\n{below}" if below else "", style="dim")
