@@ -37,8 +37,8 @@ COLUMNS: Mapping[str, Any] = {
 def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
     """Return the figures of all cells over the seeds that are finished; it computes no stage.
 
-    An axis that is none of ``COLUMNS`` gets a column of its own behind them. A cell without a finished seed
-    has no row. ``clone`` is the attacker's model also in rows of the floor, the ceiling and the victim, as it
+    A cell's rows have its values on the axes; an axis that is none of ``COLUMNS`` gets a column behind them.
+    A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor, the ceiling and the victim, as it
     tells cells apart; ``queries`` is null where there is no budget.
     """
     rows: list[dict[str, Any]] = []
@@ -46,11 +46,10 @@ def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
     for cell in grid.cells():
         spec = cell_spec(cell, device=device)
         seeds = finished_seeds(spec, store)
-        own = {name: value for name, value in cell.labels.items() if name not in COLUMNS}
-        others |= {name: _kind(value) for name, value in own.items()}
+        others |= {name: _kind(value) for name, value in cell.labels.items() if name not in COLUMNS}
         if seeds:
             found = _rows(grid.name, spec.model_copy(update={"seeds": seeds}), store)
-            rows += [row | own for row in found]
+            rows += [row | dict(cell.labels) for row in found]
     return pl.DataFrame(rows, schema={**COLUMNS, **others}, orient="row")
 
 
