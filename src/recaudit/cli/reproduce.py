@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from shlex import quote
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cyclopts import App, Parameter
@@ -110,9 +109,8 @@ def list_experiments(*, store: Folder | None = None) -> None:
     table.columns[0].no_wrap = table.columns[4].no_wrap = table.columns[5].no_wrap = True
     table.add_row(STATISTICS, "What the data sets hold", "", "", "seconds", "")
     lacking: dict[str, None] = {}
-    # A look at what there is makes no store.
-    with TemporaryDirectory() as nothing, output.status("planning") as status:
-        kept = Store(folder if folder.exists() else Path(nothing), say=output.warn)
+    with output.status("planning") as status:
+        kept = Store(folder, say=output.warn, writes=False)
         costs = Costs(kept)
         for name in grid_names():
             status.update(f"planning {name}")

@@ -38,8 +38,8 @@ def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
     """Return the figures of all cells over the seeds that are finished; it computes no stage.
 
     A cell's rows have its values on the axes; an axis that is none of ``COLUMNS`` gets a column behind them.
-    A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor, the ceiling and the victim, as it
-    tells cells apart; ``queries`` is null where there is no budget.
+    A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor,
+    the ceiling and the victim, as it tells cells apart; ``queries`` is null where there is no budget.
     """
     rows: list[dict[str, Any]] = []
     others: dict[str, Any] = {}
