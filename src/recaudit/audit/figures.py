@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from recaudit.audit.seed import SeedResult
 from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
+from recaudit.audit.values import SeedResult
 from recaudit.metrics.intervals import bootstrap_interval
 from recaudit.rng import child_seed
 

@@ -12,8 +12,9 @@ import torch
 
 from recaudit import __version__
 from recaudit.audit.figures import figures
-from recaudit.audit.seed import SeedAudit, SeedResult
+from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
+from recaudit.audit.values import SeedResult
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load

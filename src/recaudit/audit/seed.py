@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 
 from recaudit.attacks.base import Knowledge
 from recaudit.attacks.stealing.surrogate import SurrogateAttack
 from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
+from recaudit.audit.values import Judged, SeedResult, Values, packed_values, unpacked_values
 from recaudit.audit.victim import Victim, fit_victim, split_for, victim_stage
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
@@ -28,45 +28,7 @@ from recaudit.oracle.oracle import Ledger, Oracle
 from recaudit.rng import child_seed, numpy_generator
 from recaudit.store import Piece, Stage
 
-__all__ = ["Judged", "SeedAudit", "SeedResult", "Work"]
-
-Values = dict[str, dict[str, Float64[np.ndarray, "_"]]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedResult:
-    """What one seed measured.
-
-    Args:
-        seed: the seed.
-        users: by role (``all``, ``queried``, ``unqueried``, ``target``), how many users have that role.
-        values: by attack, metric and role, one value a user.
-        ledgers: what each attack asked.
-        stages: seconds and epochs of each stage; an attack's seconds count the stages that it shares.
-        interactions: number of the target's training interactions.
-    """
-
-    seed: int
-    users: dict[str, int]
-    values: dict[str, Values]
-    ledgers: list[dict[str, Any]]
-    stages: list[dict[str, Any]]
-    interactions: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """How one row of the audit came out: floor, ceiling, victim or an attack.
-
-    Args:
-        values: by metric and role, one value a user.
-        cost: seconds, as if it ran alone, and epochs where it trained a model; empty for the floor.
-        ledger: what it asked of the victim; ``None`` where it is no attack.
-    """
-
-    values: Values
-    cost: dict[str, Any]
-    ledger: dict[str, int] | None
+__all__ = ["SeedAudit", "Work"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +124,9 @@ class SeedAudit:
 
     def judged(self, row: str) -> Judged:
         """Return how a row came out: ``popularity``, ``retrained``, ``victim`` or an attack."""
-        return self.run.memo.once(self._judged_stage(row), lambda: self._judge(row), _packed, _unpacked)
+        return self.run.memo.once(
+            self._judged_stage(row), lambda: self._judge(row), packed_values, unpacked_values
+        )
 
     def result(self, tell: Callable[[str], None]) -> SeedResult:
         """Return what all rows measured, computing what is not kept; ``tell`` hears each row that begins."""
@@ -363,26 +327,6 @@ def _digest(split: Split, queried: np.ndarray) -> str:
 def _cost(seconds: float, log: TrainingLog | None) -> dict[str, Any]:
     epochs = {} if log is None else {"epochs": log.epochs, "best_epoch": log.best_epoch}
     return {"seconds": round(seconds, 3), **epochs}
-
-
-def _packed(judged: Judged) -> Piece:
-    tensors = {
-        f"{metric} {role}": torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
-        for metric, roles in judged.values.items()
-        for role, values in roles.items()
-    }
-    # Tensors come back in an order of their own.
-    return Piece(
-        tensors=tensors, facts={"cost": judged.cost, "ledger": judged.ledger, "order": list(tensors)}
-    )
-
-
-def _unpacked(piece: Piece) -> Judged:
-    values: Values = {}
-    for name in piece.facts["order"]:
-        metric, role = name.split(" ")
-        values.setdefault(metric, {})[role] = piece.tensors[name].numpy()
-    return Judged(values=values, cost=dict(piece.facts["cost"]), ledger=piece.facts["ledger"])
 
 
 def _affordable(spec: AuditSpec, split: Split) -> np.ndarray:
