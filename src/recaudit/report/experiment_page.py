@@ -27,7 +27,8 @@ All figures of this page are rows of [one table]({table}):
 
 ```python
 import polars as pl
-pl.read_parquet("{table}").filter(metric="agreement@50", users="unqueried", attack="PTAQ")
+
+pl.read_parquet("{table}").filter(metric="agreement@50", attack="PTAQ")
 ```
 
 {made}
