@@ -13,7 +13,7 @@ from recaudit.cli.audit import AuditOptions
 from recaudit.report import read_result
 
 
-class Taken(Exception):
+class Taken(BaseException):
     """Ends a run before it begins."""
 
 
