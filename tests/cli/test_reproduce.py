@@ -11,6 +11,7 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -82,7 +83,6 @@ def test_the_results_are_one_tidy_table(recaudit, paper, grid, finished) -> None
 
 
 def test_the_results_in_duckdb(recaudit, paper, finished) -> None:
-    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed: it is no dependency")
     assert recaudit("reproduce", TABLE, "--store", finished, "--out", paper)[0] == 0
     rows = duckdb.sql("SELECT value FROM 'results.parquet' WHERE attack = 'PTD' AND users = 'unqueried'")
     assert len(rows.fetchall()) > 0
