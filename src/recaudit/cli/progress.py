@@ -146,8 +146,10 @@ class GridProgress(_Shown):
         left = sum(self._seconds[key] for key in state.left)
         done = sum(self._seconds.values()) - left
         elapsed = time.monotonic() - self._began
-        # Before anything is done there is no pace to go by.
-        about = f"about {_clock(elapsed * left / done)} left" if done else ""
+        # A few quick stages tell no pace: until then, what like stages cost does.
+        paced = done > 0.05 * (done + left)
+        rest = elapsed * left / done if paced else left / max(1, len(state.running))
+        about = f"about {_clock(rest)} left"
         stages = f"{len(self._todo) - len(state.left)}/{len(self._todo)} stages"
         self._bars.update(self._bar, completed=done, stages=stages, left=about)
         running = [f"  {_described(task)}" for task in state.running[:MOST]]
