@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -36,3 +37,15 @@ def real_data() -> Callable[[str], Interactions]:
         return load(DataSpec(source=name, user_core=0, item_core=0))
 
     return load
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    """Write eight purchases each of 80 users over 40 items, of two tastes."""
+    path, generator = tmp_path_factory.mktemp("data") / "tiny.csv", np.random.default_rng(0)
+    lines = ["user,item"]
+    for user in range(80):
+        likes = np.where(np.arange(40) % 2 == user % 2, 6.0, 1.0) / (1 + np.arange(40))
+        lines += [f"{user},{item}" for item in generator.choice(40, 8, replace=False, p=likes / likes.sum())]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path

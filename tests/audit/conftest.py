@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from recaudit.audit import AuditResult, AuditSpec, run_audit
@@ -11,20 +10,9 @@ from recaudit.audit import AuditResult, AuditSpec, run_audit
 FEW = {"epochs": 2, "evaluate_every": 1, "patience": 2}
 
 
-def write_data(path: Path, seed: int = 0) -> Path:
-    """Write eight purchases each of 80 users over 40 items."""
-    generator = np.random.default_rng(seed)
-    lines = ["user,item"]
-    for user in range(80):
-        likes = np.where(np.arange(40) % 2 == user % 2, 6.0, 1.0) / (1 + np.arange(40))
-        lines += [f"{user},{item}" for item in generator.choice(40, 8, replace=False, p=likes / likes.sum())]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
-    return path
-
-
 @pytest.fixture(scope="session")
-def data(tmp_path_factory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data") / "tiny.csv")
+def data(tiny_data) -> Path:
+    return tiny_data
 
 
 @pytest.fixture(scope="session")

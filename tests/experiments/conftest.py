@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -20,15 +19,8 @@ ATTACKS = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory) -> Path:
-    """Eight purchases each of 80 users over 40 items, of two tastes."""
-    path, generator = tmp_path_factory.mktemp("data") / "tiny.csv", np.random.default_rng(0)
-    lines = ["user,item"]
-    for user in range(80):
-        likes = np.where(np.arange(40) % 2 == user % 2, 6.0, 1.0) / (1 + np.arange(40))
-        lines += [f"{user},{item}" for item in generator.choice(40, 8, replace=False, p=likes / likes.sum())]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
-    return path
+def data(tiny_data) -> Path:
+    return tiny_data
 
 
 @pytest.fixture(scope="session")
