@@ -20,8 +20,8 @@ HEAD = """\
 Ours beside the published values. Every figure is a mean over seeds, each with its own split, with its 95 %
 bootstrap interval over seeds and users. With one seed the interval covers the choice of users only; with two
 it is too narrow, as it resamples what seeds there are. All is read from the store of finished stages, and
-no table or picture is typed in by hand. The floor is the list of the most popular items that a user has not had
-(`popular list`), the ceiling is the target's own model trained again with another seed (`retrained`).
+no table or picture is typed in by hand. The floor is the list of the most popular items that a user has not
+had (`popular list`), the ceiling is the target's own model trained again with another seed (`retrained`).
 What the store lacks is `not measured`.
 All figures of this page are rows of [one table]({table}):
 
