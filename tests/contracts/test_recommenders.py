@@ -11,11 +11,12 @@ from recaudit.errors import UsageError
 from recaudit.models.base import Recommender, RecommenderSpec, Run
 from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
+from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
 from recaudit.models.ranking import top_k
 from recaudit.models.registry import MODELS, model_spec
 from recaudit.models.saving import load_model, save_model
-from recaudit.models.training import Optimisation, Stopping
+from recaudit.models.training import GradientDescent, Optimisation, Stopping
 
 QUICK = {
     "embedding_size": 8,
@@ -35,10 +36,14 @@ def fitted(request, data) -> Recommender:
 
 
 class RecommenderSpecContract:
-    """Subclass it with ``spec``, and ``trained`` where random numbers play a part."""
+    """Subclass it with ``spec``, and ``trained`` where random numbers play a part.
+
+    ``judged`` tells whether a validation score decides how long it trains.
+    """
 
     spec: RecommenderSpec
     trained = True
+    judged = True
 
     def scores(self, recommender):
         return recommender.score(np.arange(recommender.n_users))
@@ -52,7 +57,10 @@ class RecommenderSpecContract:
 
     def test_only_a_trained_one_has_a_log(self, fitted):
         assert (fitted.log is not None) == self.trained
-        if fitted.log is not None:
+        if fitted.log is not None and not self.judged:
+            assert (fitted.log.scores, fitted.log.best_score) == ((), 0.0)
+            assert fitted.log.best_epoch == fitted.log.epochs == 3
+        elif fitted.log is not None:
             assert [epoch for epoch, _ in fitted.log.scores] == [0, 1, 2, 3]
             assert fitted.log.best_score == dict(fitted.log.scores)[fitted.log.best_epoch]
 
@@ -174,6 +182,16 @@ class TestNeuMF(RecommenderSpecContract):
     spec = NCF(**QUICK, variant="neumf", hidden=(12,))
 
 
+class TestLFM(RecommenderSpecContract):
+    spec = LFM(embedding_size=8, epochs=3, optimisation=GradientDescent(batch_size=32))
+    judged = False
+
+
+class TestLFMWithBiasesAndSeveralNegatives(RecommenderSpecContract):
+    spec = LFM(embedding_size=8, epochs=3, biases=True, negatives=3, optimisation=GradientDescent(reg=0.0))
+    judged = False
+
+
 def test_every_model_of_the_registry_is_under_contract():
     under = {type(kind.spec) for kind in RecommenderSpecContract.__subclasses__()}
     assert under == set(MODELS.values())
@@ -182,8 +200,8 @@ def test_every_model_of_the_registry_is_under_contract():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "victim: no model is named; name one of bpr, item-knn, lmf, ncf, popularity"),
-        ({"model": 3}, "victim: unknown model 3; expected one of: bpr, item-knn, lmf, ncf, popularity"),
+        ({}, "victim: no model is named; name one of bpr, item-knn, lfm, lmf, ncf, popularity"),
+        ({"model": 3}, "victim: unknown model 3; expected one of: bpr, item-knn, lfm, lmf, ncf, popularity"),
         ({"model": "bpr", "embedding_size": 0}, r"victim\.embedding_size: .*than or equal to 1; found 0"),
         ({"model": "bpr", "optimisation": {"learning_rat": 1}}, r"'victim\.optimisation\.learning_rat'; did"),
         ({"model": "bpr", "optimisation": {"learning_rate": float("inf")}}, "finite number; found inf"),

@@ -8,6 +8,7 @@ from recaudit.errors import UsageError, nearest
 from recaudit.models.base import RecommenderSpec
 from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
+from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
 from recaudit.validation import validated
 
@@ -19,6 +20,7 @@ MODELS: Mapping[str, type[Any]] = {
     "bpr": BPR,
     "lmf": LMF,
     "ncf": NCF,
+    "lfm": LFM,
 }
 
 ENTRY_POINTS = "recaudit.models"

@@ -7,12 +7,20 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from recaudit.data.interactions import Interactions
 
-__all__ = ["Examples", "Membership", "ObservedItems", "equal_batches", "shuffled_passes"]
+__all__ = [
+    "Examples",
+    "LabelledPairs",
+    "Membership",
+    "ObservedItems",
+    "RatedPairs",
+    "equal_batches",
+    "shuffled_passes",
+]
 
 BITMAP_PAIRS = 1 << 30
 """Up to this many user-item pairs, membership is looked up in a table of a byte a pair (1 GiB)."""
@@ -22,8 +30,12 @@ BITMAP_PAIRS = 1 << 30
 class Examples(Protocol):
     """Draws what one epoch trains on."""
 
-    def epoch(self, generator: torch.Generator) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "M N"]]:
-        """Return N users and, for each, M items whose scores the loss compares, in random order."""
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Return what the loss is taken of, in random order.
+
+        N users (N,) and, for each, M items (M, N) whose scores the loss compares; then whatever else it
+        takes beside the scores, such as targets, each of length N.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,6 +127,59 @@ class ObservedItems:
         users = users.index_select(0, order)
         drawn = [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
         return users, torch.stack([items.index_select(0, order), *drawn])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledPairs:
+    """Every interaction with the target 1, and for each ``negatives`` unseen items with the target 0.
+
+    Each pair is an example of its own: interactions and drawn pairs are shuffled together.
+    """
+
+    train: Interactions
+    negatives: int = 1
+
+    @cached_property
+    def _observed(self) -> ObservedItems:
+        return ObservedItems(train=self.train, negatives=self.negatives)
+
+    def epoch(
+        self, generator: torch.Generator
+    ) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "1 N"], Float32[Tensor, "N"]]:
+        """Return the users, their items and the targets of all pairs."""
+        users, items = self._observed.epoch(generator)
+        order = torch.randperm(items.numel(), generator=generator)
+        targets = (order < len(users)).float()  # the first row of items holds the interactions
+        return users.index_select(0, order % len(users)), items.flatten()[order][None], targets
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RatedPairs:
+    """Every interaction, with its rating for the target.
+
+    Raises:
+        ValueError: where ``train`` has no ratings.
+    """
+
+    train: Interactions
+
+    def __post_init__(self) -> None:
+        if self.train.ratings is None:
+            raise ValueError(f"{self.train.name} has no ratings")
+
+    def epoch(
+        self, generator: torch.Generator
+    ) -> tuple[Int64[Tensor, "N"], Int64[Tensor, "1 N"], Float32[Tensor, "N"]]:
+        """Return the users, items and ratings of all interactions."""
+        users, items, ratings = self._columns
+        order = torch.randperm(len(users), generator=generator)
+        return users[order], items[order][None], ratings[order]
+
+    @cached_property
+    def _columns(self) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.train.ratings is not None
+        users, items = (part.astype(np.int64) for part in (self.train.users, self.train.items))
+        return torch.from_numpy(users), torch.from_numpy(items), torch.tensor(self.train.ratings)
 
 
 def shuffled_passes(n: int, at_least: int, generator: torch.Generator) -> Int64[Tensor, "N"]:

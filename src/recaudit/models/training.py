@@ -1,20 +1,20 @@
-"""The one training loop: Adam over what an epoch draws, stopped early on a validation score."""
+"""The one training loop: Adam or plain gradient descent over what an epoch draws, stopped early or not."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from recaudit.models.base import Run, TrainingLog
 from recaudit.models.networks import Network
 from recaudit.models.sampling import Examples, equal_batches
 from recaudit.rng import torch_generator
 
-__all__ = ["Optimisation", "Stopping", "train"]
+__all__ = ["GradientDescent", "Optimisation", "Stopping", "stepper", "train"]
 
 EPOCH_BATCHES = 8
 
@@ -59,6 +59,27 @@ class Optimisation(BaseModel):
         return EPOCH_BATCHES * self.batch_size
 
 
+class GradientDescent(BaseModel):
+    """Settings of plain stochastic gradient descent, as Funk (2006) and Koren et al. (2009) train factors.
+
+    A step takes every parameter row that an example touches down the example's gradient,
+    θ ← θ - learning_rate · (∂l/∂θ + reg · θ), for all examples of a batch at once: gradients are summed, not
+    averaged, and a row is regularised once for each example that touches it. So a batch only computes side
+    by side what single examples would one after the other; with ``batch_size`` 1 nothing differs.
+
+    Args:
+        learning_rate: of each example.
+        reg: L2 regularisation of what an example touches.
+        batch_size: examples whose gradients are taken at the same parameters.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    learning_rate: float = Field(default=0.01, gt=0)
+    reg: float = Field(default=0.01, ge=0)
+    batch_size: int = Field(default=256, ge=1)
+
+
 @contextmanager
 def _no_denormals() -> Iterator[None]:
     """Let the processor take numbers below 1e-38 for zero.
@@ -77,48 +98,57 @@ def _no_denormals() -> Iterator[None]:
 def train(
     network: Network,
     examples: Examples,
-    loss: Callable[[Float32[Tensor, "M B"]], Float32[Tensor, ""]],
-    validate: Callable[[], float],
+    loss: Callable[..., Float32[Tensor, ""]],
+    validate: Callable[[], float] | None,
     *,
-    optimisation: Optimisation,
+    optimisation: Optimisation | GradientDescent,
     stopping: Stopping,
     run: Run,
     stage: str,
 ) -> TrainingLog:
     """Train ``network`` in place and leave it in the state with the best validation score.
 
-    The untrained state is a candidate too, so that fine-tuning never ends below where it began.
+    The untrained state is a candidate too, so that fine-tuning never ends below where it began. Without a
+    validation score every epoch is run and the last state kept; the log then has no scores, and a best score
+    of 0.
 
     Args:
         network: what to train; its parameters are on ``run.device``.
         examples: draws what an epoch trains on, always from CPU streams, so that devices see the same draws.
-        loss: the mean loss of the (M, B) scores of a batch's items.
+        loss: the loss of the (M, B) scores of a batch's items, and of its part of whatever else ``examples``
+            draw; its mean over the batch for Adam, its sum for gradient descent.
         validate: the score to maximise; called without gradients, in evaluation mode.
-        optimisation: Adam's settings.
+        optimisation: settings of Adam or of gradient descent.
         stopping: when to end.
         run: seed, device and progress.
         stage: what to call this training where progress is shown.
     """
     began = time.perf_counter()
     generator = torch_generator(run.seed, "train", "epochs")
-    step = _adam(network, optimisation)
-    best_epoch, best_score = 0, _score(network, validate)
-    best_state = _copy(network)
-    scores = [(0, best_score)]
+    step = stepper(network.parameters(), optimisation)
+    best_epoch, best_score, scores = 0, 0.0, []
+    best_state: dict[str, Tensor] | None = None
+    if validate is not None:
+        best_score, best_state = _score(network, validate), _copy(network)
+        scores.append((0, best_score))
     epoch = 0
-    while epoch < stopping.epochs and epoch - best_epoch < stopping.patience:
+    while epoch < stopping.epochs and (validate is None or epoch - best_epoch < stopping.patience):
         epoch += 1
-        users, items = (drawn.to(run.device) for drawn in examples.epoch(generator))
+        users, items, *others = (drawn.to(run.device) for drawn in examples.epoch(generator))
         for start, end in equal_batches(len(users), optimisation.batch_size):
-            loss(network.pair_scores(users[start:end], items[:, start:end])).backward()  # type: ignore[no-untyped-call]
+            found = network.pair_scores(users[start:end], items[:, start:end])
+            loss(found, *(other[start:end] for other in others)).backward()  # type: ignore[no-untyped-call]
             step()
-        if epoch % stopping.evaluate_every == 0 or epoch == stopping.epochs:
+        if validate is not None and (epoch % stopping.evaluate_every == 0 or epoch == stopping.epochs):
             score = _score(network, validate)
             scores.append((epoch, score))
             if score > best_score:
                 best_epoch, best_score, best_state = epoch, score, _copy(network)
         run.progress(stage, epoch, stopping.epochs)
-    network.load_state_dict(best_state)
+    if best_state is None:
+        best_epoch = epoch
+    else:
+        network.load_state_dict(best_state)
     network.eval()
     seconds = time.perf_counter() - began
     return TrainingLog(
@@ -126,13 +156,38 @@ def train(
     )
 
 
-def _adam(network: Network, optimisation: Optimisation) -> Callable[[], None]:
-    """Return what makes one step of Adam (Kingma and Ba 2015) on all parameters and clears their gradients.
+def stepper(
+    parameters: Iterable[nn.Parameter], optimisation: Optimisation | GradientDescent
+) -> Callable[[], None]:
+    """Return what makes one step, of Adam or of gradient descent, on ``parameters`` and clears gradients."""
+    if isinstance(optimisation, GradientDescent):
+        return _gradient_descent(list(parameters), optimisation)
+    return _adam(list(parameters), optimisation)
+
+
+def _gradient_descent(parameters: list[nn.Parameter], settings: GradientDescent) -> Callable[[], None]:
+    """Return what makes one step of gradient descent on the rows that sparse gradients name."""
+
+    @torch.no_grad()
+    def step() -> None:
+        for parameter in parameters:
+            if parameter.grad is None:
+                continue
+            # As the network left them: one row an example, in which a parameter's row may come again.
+            rows, values = parameter.grad._indices()[0], parameter.grad._values()
+            values.add_(parameter.index_select(0, rows), alpha=settings.reg)
+            parameter.index_add_(0, rows, values, alpha=-settings.learning_rate)
+            parameter.grad = None
+
+    return step
+
+
+def _adam(parameters: list[nn.Parameter], optimisation: Optimisation) -> Callable[[], None]:
+    """Return what makes one step of Adam (Kingma and Ba 2015).
 
     This calls the kernel of ``torch.optim.Adam(fused=True)`` itself, with the same result to the bit: the
     class's bookkeeping takes as long a step as a tenth of a batch of matrix factorisation.
     """
-    parameters: list[Tensor] = list(network.parameters())
     means = [torch.zeros_like(parameter) for parameter in parameters]
     squares = [torch.zeros_like(parameter) for parameter in parameters]
     steps = [torch.zeros((), device=parameter.device) for parameter in parameters]
@@ -142,7 +197,7 @@ def _adam(network: Network, optimisation: Optimisation) -> Callable[[], None]:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         torch._foreach_add_(steps, 1)
         torch._fused_adam_(
-            parameters,
+            list[Tensor](parameters),
             gradients,
             means,
             squares,
