@@ -98,17 +98,19 @@ def sparse_dots(
     items_table: Tensor,
     users: Tensor,
     items: Tensor,
-    biases: tuple[Tensor, Tensor] | None = None,
+    *,
+    biases: tuple[Tensor, Tensor] | None,
+    mean: Tensor,
 ) -> Tensor:
     """Return inner products of rows of two tables, plus biases, with sparse gradients in closed form: (B,).
 
-    With x = p·q + b_u + b_i, ∂p = (∂x) q, ∂q = (∂x) p and ∂b = ∂x. Each pair has a row of its own in the
+    With x = μ + p·q + b_u + b_i, ∂p = (∂x) q, ∂q = (∂x) p and ∂b = ∂x. Each pair has a row of its own in the
     gradients (sparse, not coalesced), though its user or item come again: whoever steps by them sees what
     each example asks for. Nothing is written for rows that no pair touches.
     """
     with torch.no_grad():
         p, q = users_table.index_select(0, users), items_table.index_select(0, items)
-        scores = (p * q).sum(-1)
+        scores: Tensor = torch.linalg.vecdot(p, q).add_(mean)
         if biases is not None:
             scores += biases[0].index_select(0, users)
             scores += biases[1].index_select(0, items)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float32, Int64
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
@@ -36,8 +37,10 @@ class LFMNetwork(Network):
     def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
         """Return the scores of pairs; their gradient is in closed form and has a row for each."""
         chosen = users.expand_as(items).flatten()
-        scores = sparse_dots(self.users, self.items.table, chosen, items.flatten(), self._biases())
-        return (scores + self.mean).view_as(items)
+        scores = sparse_dots(
+            self.users, self.items.table, chosen, items.flatten(), biases=self._biases(), mean=self.mean
+        )
+        return scores.view_as(items)
 
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items."""
@@ -105,7 +108,7 @@ class LFM(BaseModel):
 
     def loss(self, scores: Float32[Tensor, "1 B"], targets: Float32[Tensor, "B"]) -> Float32[Tensor, ""]:
         """Return half the sum of squared errors."""
-        return (scores - targets).square().sum() / 2
+        return mse_loss(scores[0], targets, reduction="sum") / 2
 
     def fit(self, data: Interactions, run: Run) -> NetworkRecommender:
         """Train a network on all of ``data``.

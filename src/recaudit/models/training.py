@@ -175,8 +175,8 @@ def _gradient_descent(parameters: list[nn.Parameter], settings: GradientDescent)
                 continue
             # As the network left them: one row an example, in which a parameter's row may come again.
             rows, values = parameter.grad._indices()[0], parameter.grad._values()
-            values.add_(parameter.index_select(0, rows), alpha=settings.reg)
-            parameter.index_add_(0, rows, values, alpha=-settings.learning_rate)
+            values.add_(parameter.index_select(0, rows), alpha=settings.reg).mul_(-settings.learning_rate)
+            parameter.index_add_(0, rows, values)  # its own factor, alpha, would double what it takes
             parameter.grad = None
 
     return step
