@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-__all__ = ["Interval", "bootstrap_interval"]
+__all__ = ["Interval", "bootstrap_interval", "check_resampling"]
 
 # Values drawn at once: 8 MB of indices and as much of values.
 _CHUNK = 1_000_000
@@ -57,8 +57,7 @@ def bootstrap_interval(
     Raises:
         ValueError: where no user has a value, or ``resamples`` or ``level`` is out of range.
     """
-    if resamples < 1 or not 0 < level < 1:
-        raise ValueError(f"resamples must be at least 1 and level in (0, 1), not {resamples} and {level}")
+    check_resampling(resamples, level)
     kept = [each for each in (array[~np.isnan(array)] for array in values) if len(each)]
     if not kept:
         raise ValueError(f"no user has a value in any of {len(values)} seeds, so there is nothing to average")
@@ -77,6 +76,16 @@ def bootstrap_interval(
         resampled = _resampled_seeds(kept, resamples, generator)
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value=value, low=float(low), high=float(high))
+
+
+def check_resampling(resamples: int, level: float) -> None:
+    """Refuse a number of resamples or a level that makes no interval.
+
+    Raises:
+        ValueError: where ``resamples`` is below 1 or ``level`` is not in (0, 1).
+    """
+    if resamples < 1 or not 0 < level < 1:
+        raise ValueError(f"resamples must be at least 1 and level in (0, 1), not {resamples} and {level}")
 
 
 def _resampled_seeds(
