@@ -25,6 +25,7 @@ def values(data) -> dict[str, Any]:
             "optimisation": {"learning_rate": 0.1},
             "stopping": {"epochs": 6, "evaluate_every": 2, "patience": 4},
         },
+        "threats": "stealing",
         "attacks": ["QSD", "PTD", "PTAQ"],
         "settings": {
             "QSD": {"lists_stopping": FEW},

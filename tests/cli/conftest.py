@@ -16,6 +16,7 @@ SPEC = """
 data: {data}
 k: 4
 known: 0.5
+threats: stealing
 attacks: [PTD]
 victim: {{embedding_size: 4, stopping: {{epochs: 2, evaluate_every: 1}}}}
 settings:

@@ -63,6 +63,8 @@ class _Rows:
             "low": low,
             "high": high,
             "seeds": len(self.seeds),
+            "threat": "stealing",
+            "serving": None,
         }
         self.rows.append(row)
         return row

@@ -12,8 +12,9 @@ import torch
 
 from recaudit import __version__
 from recaudit.audit.figures import figures
+from recaudit.audit.membership_figures import chosen_features, curves, membership_figures
 from recaudit.audit.seed import SeedAudit
-from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
+from recaudit.audit.spec import AuditSpec
 from recaudit.audit.values import SeedResult
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
@@ -40,15 +41,24 @@ class AuditResult:
     content: dict[str, Any]
     reused: tuple[int, ...]
 
-    def figure(self, attack: str, metric: str, users: str = "unqueried") -> float | None:
+    def figure(
+        self, attack: str, metric: str, users: str = "unqueried", *, serving: str | None = None
+    ) -> float | None:
         """Return the value of one figure, ``None`` where it is not available.
+
+        Args:
+            attack: the attack, or ``popularity``, ``retrained`` or ``victim``.
+            metric: such as ``agreement@50`` or ``auc``.
+            users: whose figure; ``candidates`` for membership inference.
+            serving: how users are served, for membership inference.
 
         Raises:
             KeyError: where there is no such figure; the message names those of the attack or of the metric.
         """
         rows = self.content["figures"]
         for row in rows:
-            if (row["attack"], row["metric"], row["users"]) == (attack, metric, users):
+            key = (row["attack"], row["metric"], row["users"], row["serving"])
+            if key == (attack, metric, users, serving):
                 value: float | None = row["value"]
                 return value
         of_attack = {f"{row['metric']} ({row['users']})" for row in rows if row["attack"] == attack}
@@ -107,14 +117,15 @@ def _seed(
     audit = SeedAudit(spec, data, Run(seed=seed, device=spec.device, progress=progress, memo=memo))
 
     def tell(row: str) -> None:
-        rows = (VICTIM, FLOOR, CEILING, *spec.attacks)
+        rows = audit.rows
         done = spec.seeds.index(seed) * len(rows) + rows.index(row)
         progress(f"audit: seed {seed}, {row}", done, len(spec.seeds) * len(rows))
 
     result = audit.result(tell)
-    if out is not None and spec.saved_victim is None:
+    victim = audit.victim()
+    if out is not None and spec.saved_victim is None and victim is not None:
         try:
-            save_victim(audit.victim(), spec, seed, out / "victims" / f"seed-{seed}")
+            save_victim(victim, spec, seed, out / "victims" / f"seed-{seed}")
         except OSError as error:
             raise UsageError(f"out: {out} cannot hold the result: {error.strerror}") from None
     return result, memo.computed == 0
@@ -156,6 +167,15 @@ def check_device(device: str) -> None:
 
 def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -> dict[str, Any]:
     first = seeds[0]
+    roles = {
+        **{role: f"{role}_users" for role in ("target", "auxiliary", "queried", "validation", "unqueried")},
+        "all": "known_users",
+        "candidates": "candidate_users",
+        "members": "member_users",
+        "shadow": "shadow_users",
+        "others": "attacker_users",
+    }
+    steals = "stealing" in spec.measured
     return {
         "recaudit": __version__,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -170,15 +190,15 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
             "n_items": data.n_items,
             "n_interactions": len(data.items),
             "density": data.density,
-            "target_users": first.users["target"],
-            "auxiliary_users": first.users["auxiliary"],
-            "target_interactions": first.interactions,
-            "known_users": first.users["all"],
-            "queried_users": first.users["queried"],
-            "validation_users": first.users["validation"],
-            "unqueried_users": first.users["unqueried"],
+            "target_interactions": first.interactions if steals else None,
+            **{column: first.users.get(role) for role, column in roles.items()},
         },
         "ledgers": [ledger for one in seeds for ledger in one.ledgers],
         "stages": [stage for one in seeds for stage in one.stages],
-        "figures": figures(spec, data.name, seeds),
+        "figures": [
+            *(figures(spec, data.name, seeds) if steals else ()),
+            *membership_figures(spec, data.name, seeds),
+        ],
+        "curves": curves(spec, seeds),
+        "blind": chosen_features(seeds),
     }

@@ -5,11 +5,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
+from recaudit.audit.membership_spec import MembershipSpec
 from recaudit.audit.saved import content_hash, read_split, saved_model_spec
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
@@ -27,6 +28,7 @@ FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
 
 TABLE_4 = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
 DEFAULT_VICTIM = {"model": "bpr"}
+Threat = Literal["stealing", "membership"]
 CHOSE_THE_TARGET = ("target_share", "heldout", "heldout_by")
 """The part of a split that chose a victim's training data; a saved victim keeps its own."""
 
@@ -39,17 +41,22 @@ class AuditSpec(BaseModel):
         victim: the recommender to audit: hyperparameters with their ``model`` (BPR where none is named),
             whose name alone stands for its defaults; or ``{"saved": DIRECTORY}`` for a victim that an earlier
             audit trained and saved, which a directory alone stands for.
-        clone: the attacker's model, likewise, but never a saved one; the victim's where it is left out, and
+        clone: the thief's model, likewise, but never a saved one; the victim's where it is left out, and
             where it names no ``model``, the victim's but for what it says.
         attacks: names of attacks, in the order of the tables; or one text, separated by commas.
         settings: by attack, what differs from the attack's own settings; a new name makes a new attack.
         k: length of the lists.
         split: who is on which side. A saved victim keeps ``target_share``, ``heldout`` and ``heldout_by`` of
             the split that it was trained by.
-        queries: lists that an attack may ask for in all; ``None`` lets it ask for those of all queried and
-            validation users.
+        queries: lists that a stealing attack may ask for in all; ``None`` lets it ask for those of all queried
+            and validation users.
         defence: what changes the lists that the victim serves: popular items mixed in. Agreement is with the
             lists that are served, and ``agreement_undefended@k`` with those that the model makes.
+        threats: ``stealing`` and ``membership``, or one text, separated by commas; both where nothing is
+            said. A saved victim is audited for stealing alone: membership inference trains its victim on
+            half of the users that it attacks.
+        membership: how membership is inferred; the victim's hyperparameters are ``victim``, the lists'
+            length ``k``.
         seeds: one complete audit a seed, from the split on; with a saved victim, whose split is its own, from
             the retrained ceiling on. A number n stands for seeds 0..n-1, and a text is either a number or
             seeds separated by commas (``"3,"`` is seed 3 alone).
@@ -67,6 +74,8 @@ class AuditSpec(BaseModel):
     split: SplitSpec = SplitSpec()
     queries: int | None = Field(default=None, ge=1)
     defence: PopularItems | None = None
+    threats: tuple[Threat, ...] | None = Field(default=None, min_length=1)
+    membership: MembershipSpec = MembershipSpec()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     device: str = "cpu"
 
@@ -84,6 +93,8 @@ class AuditSpec(BaseModel):
             split: SplitSpec | Mapping[str, Any] = ...,
             queries: int | None = ...,
             defence: PopularItems | Mapping[str, Any] | None = ...,
+            threats: Sequence[Threat] | str | None = ...,
+            membership: MembershipSpec | Mapping[str, Any] = ...,
             seeds: int | str | Sequence[int] = ...,
             device: str = ...,
         ) -> None: ...
@@ -111,7 +122,7 @@ class AuditSpec(BaseModel):
     def _clone_alone(cls, value: object) -> object:
         return _plain_model(value)
 
-    @field_validator("attacks", mode="before")
+    @field_validator("attacks", "threats", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
@@ -144,11 +155,24 @@ class AuditSpec(BaseModel):
             raise UsageError(
                 f"defence.mixed: {self.defence.mixed} of the {self.k} items of a list; at most {self.k}"
             )
-        for key, names in (("attacks", self.attacks), ("seeds", self.seeds)):
+        if self.saved_victim is not None and "membership" in (self.threats or ()):
+            raise UsageError(
+                "threats: a saved victim cannot be audited for membership, whose victim is trained on half of "
+                "the users that are attacked; leave membership out, or name a model to train"
+            )
+        lists = (("attacks", self.attacks), ("seeds", self.seeds), ("threats", self.measured))
+        for key, names in lists:
             twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
             if twice is not None:
                 raise UsageError(f"{key}: {twice!r} is named twice; name it once")
         return self
+
+    @property
+    def measured(self) -> tuple[Threat, ...]:
+        """The threats to measure."""
+        if self.threats is not None:
+            return self.threats
+        return ("stealing", "membership") if self.saved_victim is None else ("stealing",)
 
     @property
     def saved_victim(self) -> Path | None:
@@ -206,8 +230,8 @@ class AuditSpec(BaseModel):
             if name not in ATTACKS and name not in self.settings:
                 raise UsageError(f"attacks: unknown attack {name!r}{nearest(name, ATTACKS)}")
             own = ATTACKS[name].model_dump() if name in ATTACKS else {}
-            merged = _merged(own, self.settings.get(name, {}))
-            found[name] = validated(Surrogate, merged, where=f"settings.{name}")
+            values = _merged(own, self.settings.get(name, {}))
+            found[name] = validated(Surrogate, values, where=f"settings.{name}")
         for name in self.settings:
             # Settings of a named attack that is not run now are left for when it is.
             if name not in self.attacks and name not in ATTACKS:
@@ -236,6 +260,12 @@ class AuditSpec(BaseModel):
         plain["clone"] = json.loads(self.clone_spec().model_dump_json())
         plain["settings"] = {name: one.model_dump(mode="json") for name, one in self.surrogates().items()}
         plain["split"] = self.split_spec().model_dump(mode="json")
+        plain["threats"] = list(self.measured)
+        rungs = {name: one.model_dump(mode="json") for name, one in self.membership.rungs().items()}
+        plain["membership"]["settings"] = rungs
+        plain["membership"]["shadow"] = json.loads(
+            self.membership.shadow_spec(self.victim_spec()).model_dump_json()
+        )
         return plain
 
 

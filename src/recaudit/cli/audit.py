@@ -4,20 +4,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
 from recaudit.cli.console import Output, one_thread
-from recaudit.cli.progress import AuditProgress
+from recaudit.cli.progress import AuditProgress, GridProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from recaudit.audit.spec import AuditSpec
+    from recaudit.store import Store
 
 __all__ = ["audit"]
 
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
-HOW_TO_RUN = ("out", "store", "fail_over")
+MEMBERSHIP_METRICS = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
+HOW_TO_RUN = ("out", "store", "fail_over", "workers")
 """Keys of a spec file that no figure depends on."""
 
 
@@ -46,33 +51,43 @@ class AuditOptions:
     format: str | None = None
     """The file's format, where it is not guessed from its name and header."""
     victim: str | None = None
-    """Model to audit: popularity, item-knn, bpr (default), lmf or ncf; or a folder with a saved victim."""
+    """Model to audit: popularity, item-knn, bpr (default), lmf, ncf or lfm; or a folder with a saved victim."""
+    threats: str | None = None
+    """What to measure, separated by commas; stealing,membership by default."""
     clone: str | None = None
-    """The attacker's model: bpr, lmf or ncf; the victim's by default."""
+    """The thief's model: bpr, lmf or ncf; the victim's by default."""
     attacks: str | None = None
-    """Attacks, separated by commas; QSD,PTD,PTQ,PTA,PTAQ by default; PTA(Pre) and PTAQ(Pre) too."""
+    """Stealing attacks, separated by commas; QSD,PTD,PTQ,PTA,PTAQ by default; PTA(Pre) and PTAQ(Pre) too."""
+    serving: str | None = None
+    """How users are served where membership is inferred, the headline first, separated by commas:
+    everyone-folded, popular, fold-in (these three by default), popular-unmasked or popular-random."""
+    shadows: Whole = None
+    """Shadow models of the membership attacks, an even number; 8 by default."""
     k: Whole = None
     """Length of the lists; 50 by default."""
     known: float | None = None
     """Share of the target's users whose histories the attacker knows; 0.1 by default."""
     queries: Whole = None
-    """Lists that an attack may ask for in all; no limit by default."""
+    """Lists that a stealing attack may ask for in all; no limit by default."""
     seeds: str | None = None
     """How many seeds to average over, or the seeds themselves, such as 3,4,5 (3, for one); 1 by default."""
     device: str | None = None
     """cpu (default), cuda or mps."""
+    workers: Whole = None
+    """Processes of this machine that train and judge, one thread each; 1 by default."""
     out: str | None = None
     """Folder for the result; named after data, victim and spec by default."""
     store: str | None = None
     """Folder that keeps finished stages, which several audits may share; `store` in --out by default."""
     fail_over: Annotated[tuple[str, ...], Parameter(name="--fail-over"), Several] = ()
-    """Exit with 1 where an attack's figure on unqueried users is over a limit, such as agreement@50=0.6."""
+    """Exit with 1 where an attack's figure is over a limit: on unqueried users, such as agreement@50=0.6; on
+    members and strangers under the first way of serving, such as tpr@0.01=0.1 or auc=0.6."""
     set: Annotated[tuple[str, ...], Several] = ()
     """Any other key of the spec, such as victim.embedding_size=32 or settings.PTQ.margin=1.0."""
 
 
 def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()) -> int:  # noqa: D417
-    """Audit a recommender for model stealing.
+    """Audit a recommender for model stealing and membership inference.
 
     Trains a victim (or takes one), attacks it as a black box, and writes figures.csv, result.json and
     report.html. A killed audit goes on from its last finished stage when it is started again.
@@ -91,7 +106,8 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
 
     _check_keys(values, tuple(AuditSpec.model_fields))
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
-    limits = _limits(values.get("fail_over", ()), settings.k)
+    limits = _limits(values.get("fail_over", ()), settings.k, settings.measured)
+    workers = _workers(values.get("workers", 1), settings)
     name = f"audit-{Path(settings.data.source).stem}-{settings.victim_spec().model}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
@@ -99,6 +115,8 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     output = Output()
     store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
     one_thread()
+    if workers > 1:
+        _spread(settings, store, workers)
 
     with AuditProgress() as progress:
         found = run_audit(settings, out=directory, store=store, progress=progress)
@@ -108,7 +126,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
         output.say(f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.")
     output.print(terminal_table(result))
     output.say(f"Report: {directory / 'report.html'}")
-    return _judge(limits, found.content["figures"], settings.attacks, output)
+    return _judge(limits, found.content["figures"], settings, output)
 
 
 def _values(spec: Path | None, options: AuditOptions) -> dict[str, Any]:
@@ -135,17 +153,39 @@ def _directory(key: str, name: object) -> Path:
     return Path(name).expanduser()
 
 
-def _limits(given: object, k: int) -> list[tuple[str, float]]:
+def _workers(given: object, spec: "AuditSpec") -> int:
+    """Return how many processes are to work."""
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise UsageError(f"workers: expected a whole number of at least 1, found {given!r}")
+    if given > 1 and spec.saved_victim is not None:
+        raise UsageError("workers: a saved victim is audited by one process; leave workers out")
+    return given
+
+
+def _spread(spec: "AuditSpec", store: "Store", workers: int) -> None:
+    """Compute the stages that are missing in processes of their own; the audit finds them in the store."""
+    from recaudit.experiments.costs import Costs  # noqa: PLC0415
+    from recaudit.experiments.execute import Processes, execute  # noqa: PLC0415
+    from recaudit.experiments.plan import missing, plan_audits  # noqa: PLC0415
+
+    todo = missing(plan_audits([(spec, seed) for seed in spec.seeds], store), store)
+    with GridProgress("audit", todo, Costs(store)) as progress:
+        if todo:
+            execute(todo, Processes(workers), progress.tell)
+
+
+def _limits(given: object, k: int, threats: Sequence[str]) -> list[tuple[str, float]]:
     """Return metric and limit of each ``--fail-over``, from one text or several."""
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise UsageError(f"fail_over: expected something like agreement@{k}=0.6, found {given!r}")
-    return [_limit(text, k) for text in texts]
+    return [_limit(text, k, threats) for text in texts]
 
 
-def _limit(text: str, k: int) -> tuple[str, float]:
+def _limit(text: str, k: int, threats: Sequence[str]) -> tuple[str, float]:
     metric, _, number = text.partition("=")
-    known = [f"{name}@{k}" for name in METRICS]
+    known = [f"{name}@{k}" for name in METRICS] if "stealing" in threats else []
+    known += MEMBERSHIP_METRICS if "membership" in threats else ()
     if metric not in known:
         raise UsageError(f"fail_over: unknown metric {metric!r}{nearest(metric, known)}")
     try:
@@ -158,13 +198,21 @@ def _limit(text: str, k: int) -> tuple[str, float]:
 
 
 def _judge(
-    limits: list[tuple[str, float]], figures: list[dict[str, Any]], attacks: tuple[str, ...], output: Output
+    limits: list[tuple[str, float]], figures: list[dict[str, Any]], spec: "AuditSpec", output: Output
 ) -> int:
     """Say which attacks are over which limit, and return the exit code."""
     over = 0
     for metric, limit in limits:
+        headline: tuple[str | None, str]
+        if metric in MEMBERSHIP_METRICS:
+            attacks, headline = spec.membership.attacks, (spec.membership.serving[0], "candidates")
+            whom = f"members and strangers ({headline[0]})"
+        else:
+            attacks, headline, whom = spec.attacks, (None, "unqueried"), "unqueried users"
         for row in figures:
-            if (row["metric"], row["users"]) != (metric, "unqueried") or row["attack"] not in attacks:
+            if (row["metric"], row["serving"], row["users"]) != (metric, *headline):
+                continue
+            if row["attack"] not in attacks:
                 continue
             if row["value"] is None:
                 raise UsageError(
@@ -173,5 +221,5 @@ def _judge(
             if row["value"] > limit:
                 over = OVER_LIMIT
                 found = f"{row['value']:.3f} is over the limit of {limit:g}"
-                output.say(f"{row['attack']}: {metric} on unqueried users {found}")
+                output.say(f"{row['attack']}: {metric} on {whom} {found}")
     return over

@@ -165,7 +165,7 @@ def _described(task: "Task") -> str:
     model = inputs.get("spec", {}).get("model", "")
     doing = {
         "fit": f"training {model}",
-        "share": f"learning {model} for",
+        "share": "folding users into" if "folded" in inputs else f"learning {model} for",
         "judge": f"{_victim(task.spec)}:",
     }[task.name[0]]
     return f"{doing} {task.name[1]}, {inputs.get('data', '')}, seed {task.seed}"

@@ -14,6 +14,8 @@ __all__ = ["apply_setting", "read_yaml", "with_flags"]
 
 ALIASES: Mapping[str, tuple[str, str]] = {
     "known": ("split", "known"),
+    "serving": ("membership", "serving"),
+    "shadows": ("membership", "shadows"),
     "columns": ("data", "columns"),
     "format": ("data", "format"),
 }

@@ -17,7 +17,7 @@ Label = tuple[str, ...]
 GUESSES: Mapping[str, float] = {"model": 60.0, "interactions": 15.0, "lists": 30.0, "figures": 1.0}
 """Seconds of a stage of matrix factorisation on MovieLens-1M, for where nothing like it is stored."""
 
-SLOWER: Mapping[str, float] = {"ncf": 4.0}
+SLOWER: Mapping[str, float] = {"ncf": 4.0, "lfm": 0.1, "folded": 0.1, "membership": 20.0}
 """How many times as long other models take."""
 
 
@@ -64,7 +64,9 @@ def _labels(task: Task) -> Iterator[Label]:
 
 def _label(kind: str, inputs: Mapping[str, Any]) -> Label:
     """Return sort of stage, data, model, and how the attack learns."""
-    data, model = str(inputs.get("data", "")), str(inputs.get("spec", {}).get("model", ""))
+    data = str(inputs.get("data", ""))
+    model = str(inputs.get("spec", {}).get("model", "folded" if "folded" in inputs else ""))
+    model = str(inputs.get("threat", model))
     if kind != "clone":
         return (kind, data, model)
     # Another version's stages may have other inputs: they are like none that is planned.

@@ -1,7 +1,7 @@
 """From a grid to its work: the stages of all cells and seeds, each once, with what each needs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from recaudit.models.base import Memo, Progress, Run, no_progress
 from recaudit.store import Stage, Store
 from recaudit.validation import validated
 
-__all__ = ["Planned", "Task", "cell_spec", "finished_seeds", "missing", "open_data", "open_seed", "plan"]
+__all__ = ["Planned", "Task", "cell_spec", "finished_seeds", "missing", "open_data", "open_seed", "plan", "plan_audits"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,19 @@ def plan(grid: Grid, store: Store, *, device: str = "cpu") -> dict[str, Planned]
         UsageError: where a cell's data are missing or cannot be split as it says.
     """
     specs = [(cell, cell_spec(cell, device=device)) for cell in grid.cells()]
-    planned: dict[str, Planned] = {}
     most = max(cell.seeds for cell, _ in specs)
-    audits = [(spec, seed) for seed in range(most) for cell, spec in specs if seed < cell.seeds]
+    return plan_audits(
+        [(spec, seed) for seed in range(most) for cell, spec in specs if seed < cell.seeds], store
+    )
+
+
+def plan_audits(audits: Sequence[tuple[AuditSpec, int]], store: Store) -> dict[str, Planned]:
+    """Return all stages of audits of one seed each, by hash, finished ones too; who comes first goes first.
+
+    Raises:
+        UsageError: where an audit's data are missing or cannot be split as it says.
+    """
+    planned: dict[str, Planned] = {}
     for place, (spec, seed) in enumerate(audits):
         text = json.dumps(spec.resolved())
         for work in open_seed(text, seed, Memo(store=store)).works():
@@ -81,7 +91,7 @@ def plan(grid: Grid, store: Store, *, device: str = "cpu") -> dict[str, Planned]
                     seed=seed,
                     name=work.name,
                     stage=work.stage,
-                    device=device,
+                    device=spec.device,
                 )
                 planned[work.stage.hash] = Planned(task=task, needs=frozenset(work.needs), place=place)
     return planned
