@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Run
+from recaudit.models.base import Recommender, Run
 
 __all__ = ["ItemKNN", "ItemKNNRecommender", "Popularity", "PopularityRecommender"]
 
@@ -54,6 +54,14 @@ class Popularity(BaseModel):
         if len(tensors["counts"]) != n_items:
             raise ValueError(f"{len(tensors['counts'])} counts for {n_items} items")
         return PopularityRecommender(tensors["counts"], n_users=n_users)
+
+    def fold_in(
+        self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
+    ) -> PopularityRecommender:
+        """Return the same counts for the users of ``histories``."""
+        del run, n_interactions
+        assert isinstance(fitted, PopularityRecommender)
+        return PopularityRecommender(fitted.counts, n_users=histories.n_users)
 
 
 class ItemKNNRecommender:
@@ -134,3 +142,11 @@ class ItemKNN(BaseModel):
         for matrix in matrices:
             matrix.check_format()
         return ItemKNNRecommender(*matrices)
+
+    def fold_in(
+        self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
+    ) -> ItemKNNRecommender:
+        """Return what scores by ``histories`` and the fitted similarities, as it does for any user."""
+        del run, n_interactions
+        assert isinstance(fitted, ItemKNNRecommender)
+        return ItemKNNRecommender(fitted.similarity, histories.matrix())

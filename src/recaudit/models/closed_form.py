@@ -51,7 +51,9 @@ class Workspace:
         return self.buffers[key]
 
     def add(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
-        """Add ``values`` to the gradient of ``table`` at ``rows``."""
+        """Add ``values`` to the gradient of ``table`` at ``rows``, if it wants one."""
+        if not table.requires_grad:
+            return
         if table.grad is None:
             if id(table) not in self.gradients:
                 self.gradients[id(table)] = torch.empty_like(table)
@@ -86,6 +88,8 @@ def table_dots(
         for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
             spare.addcmul_(q_m, gradient_m[:, None])
         work.add(users_table, users, spare)
+        if not items_table.requires_grad:
+            return
         for q_m, gradient_m, chosen in zip(q, gradient, items, strict=True):
             work.add(items_table, chosen, torch.mul(p, gradient_m[:, None], out=q_m))
 
@@ -118,7 +122,8 @@ def sparse_dots(
     def write(gradient: Tensor) -> None:
         column = gradient[:, None]
         _add_rows(users_table, users, column * q)
-        _add_rows(items_table, items, column * p)
+        if items_table.requires_grad:
+            _add_rows(items_table, items, column * p)
         if biases is not None:
             _add_rows(biases[0], users, gradient.clone())
             _add_rows(biases[1], items, gradient.clone())
@@ -128,7 +133,7 @@ def sparse_dots(
 
 
 def _add_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
-    """Add rows to the sparse gradient of ``table``."""
+    """Add rows to the sparse gradient of ``table``, if it wants one."""
     if not table.requires_grad:
         return
     found = torch.sparse_coo_tensor(rows[None], values, table.shape, check_invariants=False)

@@ -15,8 +15,9 @@ from recaudit.data.rows import picked_rows
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import recall
 from recaudit.models import losses
-from recaudit.models.base import Run, TrainingLog
-from recaudit.models.networks import DotProduct, ItemTable, ItemVectors, Network, factors
+from recaudit.models.base import Recommender, Run, TrainingLog
+from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users, shown_part
+from recaudit.models.networks import INITIAL_SCALE, DotProduct, ItemTable, ItemVectors, Network, factors
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import ObservedItems
 from recaudit.models.training import Optimisation, Stopping, train
@@ -150,6 +151,43 @@ class NetworkSpec(BaseModel, ABC):
             stage=stage,
         )
         return watched
+
+    def fold_in(
+        self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
+    ) -> NetworkRecommender:
+        """Estimate the vectors of users whom ``fitted`` has never seen, for as many epochs as its best state.
+
+        As in training, ``validation_share`` of their interactions is left out; nothing is judged by it.
+
+        Raises:
+            UsageError: where the model has no training log to tell the epochs, or the fold-in diverges.
+        """
+        assert isinstance(fitted, NetworkRecommender)
+        if fitted.log is None:
+            raise UsageError(
+                f"{self.model}: a model loaded from its file does not tell for how many epochs it was "
+                "trained, which fold-in needs; fit it in this run or take it from the store"
+            )
+        shown = shown_part(histories, self.validation_share, run.seed)
+        n_shown = max(1, round(n_interactions * (1 - self.validation_share)))
+        passes = max(1, -(-self.optimisation.epoch_examples // n_shown))
+        n_batches = -(-n_shown * passes // self.optimisation.batch_size)
+        network = fresh_users(fitted.network, shown, run.seed, scale=INITIAL_SCALE)
+        in_batch = n_shown * passes / n_batches
+        log = fold_users(
+            network,
+            FoldedExamples(
+                shown=shown, seed=run.seed, negatives=self.negatives, n_batches=n_batches, passes=passes
+            ),
+            lambda scores: self.loss(scores) * (scores.shape[1] / in_batch),
+            epochs=max(1, fitted.log.best_epoch),
+            optimisation=self.optimisation,
+            run=run,
+            stage=f"folding into {self.model}",
+        )
+        return NetworkRecommender(
+            network, n_users=histories.n_users, n_items=histories.n_items, device=run.device, log=log
+        )
 
     def restore(self, tensors: Mapping[str, Tensor], *, n_users: int, n_items: int) -> NetworkRecommender:
         """Return the network with these weights, on the CPU."""

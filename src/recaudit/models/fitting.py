@@ -6,11 +6,12 @@ from typing import Any
 
 from recaudit.data.interactions import Interactions
 from recaudit.models.base import Recommender, RecommenderSpec, Run, TrainingLog
+from recaudit.models.cold_start import fold_in
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.registry import distribution
 from recaudit.store import Piece, Stage
 
-__all__ = ["fit_once", "fit_stage", "packed", "spec_inputs", "unpacked"]
+__all__ = ["fit_once", "fit_stage", "fold_once", "fold_stage", "packed", "spec_inputs", "unpacked"]
 
 
 def spec_inputs(spec: RecommenderSpec) -> dict[str, Any]:
@@ -40,6 +41,53 @@ def fit_once(spec: RecommenderSpec, data: Interactions, run: Run) -> Recommender
         return unpacked(model, piece, run)
 
     return run.memo.once(fit_stage(spec, data, run), lambda: spec.fit(data, run), packed, restored)
+
+
+def fold_stage(
+    fitted_hash: str, histories: Interactions, run: Run, *, n_interactions: int | None = None
+) -> Stage:
+    """Return what names the model that :func:`fold_once` folds; ``fitted_hash`` is the fitted one's stage."""
+    inputs: dict[str, Any] = {
+        "folded": fitted_hash,
+        "data": histories.name,
+        "fingerprint": histories.fingerprint,
+        "seed": run.seed,
+        "device": run.device,
+    }
+    if n_interactions is not None:
+        inputs["interactions"] = n_interactions
+    return Stage(kind="model", inputs=inputs)
+
+
+def fold_once(
+    spec: RecommenderSpec,
+    fitted: Recommender,
+    fitted_hash: str,
+    histories: Interactions,
+    run: Run,
+    *,
+    n_interactions: int | None = None,
+) -> Recommender:
+    """Fold ``histories`` into ``fitted``, or return what this run's memo keeps of it; see :func:`fold_in`.
+
+    Args:
+        spec: what ``fitted`` was fitted from.
+        fitted: the model of the users it was trained on.
+        fitted_hash: hash of the stage that ``fitted`` is the result of.
+        histories: of the new users.
+        run: seed, device, progress and memo.
+        n_interactions: how many ``fitted`` was trained on.
+    """
+
+    def compute() -> Recommender:
+        return fold_in(spec, fitted, histories, run, n_interactions=n_interactions)
+
+    def restored(piece: Piece) -> Recommender:
+        model = spec.restore(piece.tensors, n_users=histories.n_users, n_items=histories.n_items)
+        return unpacked(model, piece, run)
+
+    stage = fold_stage(fitted_hash, histories, run, n_interactions=n_interactions)
+    return run.memo.once(stage, compute, packed, restored)
 
 
 def packed(recommender: Recommender) -> Piece:

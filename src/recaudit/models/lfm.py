@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,8 +12,9 @@ from torch.nn.functional import mse_loss
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import Run
+from recaudit.models.base import Recommender, Run
 from recaudit.models.closed_form import sparse_dots
+from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.networks import ItemTable, ItemVectors, Network
 from recaudit.models.sampling import Examples, LabelledPairs, RatedPairs
@@ -54,6 +56,10 @@ class LFMNetwork(Network):
     def item_vectors(self) -> dict[str, ItemVectors]:
         """Return the one set of item vectors."""
         return {"items": self.items}
+
+    def user_parameters(self) -> list[nn.Parameter]:
+        """Return the users' vectors and, where there are any, their biases."""
+        return [self.users] if self.user_bias is None else [self.users, self.user_bias]
 
     def _biases(self) -> tuple[Tensor, Tensor] | None:
         if self.user_bias is None or self.item_bias is None:
@@ -118,9 +124,11 @@ class LFM(BaseModel):
                 diverges.
         """
         network = self.network(data.n_users, data.n_items, torch_generator(run.seed, "initial"))
-        examples = self._examples(data)
-        if self.feedback == "explicit" and data.ratings is not None:
-            network.mean.fill_(float(data.ratings.mean(dtype="float64")))
+        examples: Examples = LabelledPairs(train=data, negatives=self.negatives)
+        if self.feedback == "explicit":
+            ratings = self._ratings(data)
+            network.mean.fill_(float(ratings.mean(dtype=np.float64)))
+            examples = RatedPairs(train=data)
         network.to(run.device)
         log = train(
             network,
@@ -141,15 +149,42 @@ class LFM(BaseModel):
             network, n_users=data.n_users, n_items=data.n_items, device=run.device, log=log
         )
 
-    def _examples(self, data: Interactions) -> Examples:
-        if self.feedback == "implicit":
-            return LabelledPairs(train=data, negatives=self.negatives)
+    def fold_in(
+        self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
+    ) -> NetworkRecommender:
+        """Estimate vectors and biases of users whom ``fitted`` has never seen, for ``epochs`` epochs.
+
+        Raises:
+            UsageError: where explicit feedback lacks ratings, or the fold-in diverges.
+        """
+        assert isinstance(fitted, NetworkRecommender)
+        explicit = self.feedback == "explicit"
+        negatives = 0 if explicit else self.negatives
+        targets = self._ratings(histories) if explicit else np.ones(len(histories.items), dtype=np.float32)
+        network = fresh_users(fitted.network, histories, run.seed, scale=self.initial_scale)
+        n_batches = -(-max(1, n_interactions) * (1 + negatives) // self.optimisation.batch_size)
+        log = fold_users(
+            network,
+            FoldedExamples(
+                shown=histories, seed=run.seed, negatives=negatives, n_batches=n_batches, targets=targets
+            ),
+            self.loss,
+            epochs=self.epochs,
+            optimisation=self.optimisation,
+            run=run,
+            stage=f"folding into {self.model}",
+        )
+        return NetworkRecommender(
+            network, n_users=histories.n_users, n_items=histories.n_items, device=run.device, log=log
+        )
+
+    def _ratings(self, data: Interactions) -> Float32[np.ndarray, "N"]:
         if data.ratings is None:
             raise UsageError(
                 f"lfm: feedback='explicit' needs ratings, and {data.name} has none; "
                 "take data with ratings, or feedback='implicit'"
             )
-        return RatedPairs(train=data)
+        return data.ratings
 
     def restore(self, tensors: Mapping[str, Tensor], *, n_users: int, n_items: int) -> NetworkRecommender:
         """Return the network with these weights, on the CPU."""

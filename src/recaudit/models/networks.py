@@ -14,7 +14,16 @@ from torch import Tensor, nn
 
 from recaudit.models.closed_form import Workspace, perceptron, rows, table_dots
 
-__all__ = ["DotProduct", "ItemTable", "ItemVectors", "NCFNetwork", "Network", "Projection", "factors"]
+__all__ = [
+    "INITIAL_SCALE",
+    "DotProduct",
+    "ItemTable",
+    "ItemVectors",
+    "NCFNetwork",
+    "Network",
+    "Projection",
+    "factors",
+]
 
 
 Projection = Callable[[Tensor, slice], Tensor]
@@ -35,6 +44,10 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def item_vectors(self) -> dict[str, "ItemVectors"]:
         """Return the modules that hold the item vectors, by name."""
+
+    @abstractmethod
+    def user_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that are the users' own: one row, or one number, a user."""
 
 
 class ItemVectors(nn.Module, ABC):
@@ -75,9 +88,13 @@ class ItemVectors(nn.Module, ABC):
         """Return the item vectors that do not depend on the user, as learned."""
 
 
+INITIAL_SCALE = 0.01
+"""Standard deviation of the initial vectors of what Adam trains."""
+
+
 def factors(n: int, size: int, generator: torch.Generator) -> nn.Parameter:
     """Return ``n`` vectors of ``size`` drawn from N(0, 0.01²)."""
-    return nn.Parameter(torch.randn(n, size, generator=generator) * 0.01)
+    return nn.Parameter(torch.randn(n, size, generator=generator) * INITIAL_SCALE)
 
 
 class ItemTable(ItemVectors):
@@ -148,6 +165,10 @@ class DotProduct(Network):
     def item_vectors(self) -> dict[str, ItemVectors]:
         """Return the one set of item vectors."""
         return {"items": self.items}
+
+    def user_parameters(self) -> list[nn.Parameter]:
+        """Return the users' vectors and, where there are any, their biases."""
+        return [self.users] if self.user_bias is None else [self.users, self.user_bias]
 
 
 class NCFNetwork(Network):
@@ -250,6 +271,10 @@ class NCFNetwork(Network):
     def item_vectors(self) -> dict[str, ItemVectors]:
         """Return the item vectors of the perceptron and of the product."""
         return {part: self._vectors(part) for part in self.items}
+
+    def user_parameters(self) -> list[nn.Parameter]:
+        """Return the users' vectors of the perceptron and of the product."""
+        return list(self.users.parameters())
 
 
 def _glorot(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:

@@ -14,7 +14,7 @@ from recaudit.models.networks import Network
 from recaudit.models.sampling import Examples, equal_batches
 from recaudit.rng import torch_generator
 
-__all__ = ["GradientDescent", "Optimisation", "Stopping", "stepper", "train"]
+__all__ = ["GradientDescent", "Optimisation", "Stopping", "no_denormals", "stepper", "train"]
 
 EPOCH_BATCHES = 8
 
@@ -81,7 +81,7 @@ class GradientDescent(BaseModel):
 
 
 @contextmanager
-def _no_denormals() -> Iterator[None]:
+def no_denormals() -> Iterator[None]:
     """Let the processor take numbers below 1e-38 for zero.
 
     Adam's means of a vector that gets no gradient decay into that range, where arithmetic is many times
@@ -94,7 +94,7 @@ def _no_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-@_no_denormals()
+@no_denormals()
 def train(
     network: Network,
     examples: Examples,
