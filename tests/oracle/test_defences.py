@@ -1,15 +1,16 @@
-"""Popular items in the lists: forced cases worked by hand, and laws that hold for any lists."""
+"""Popular and random items in lists, noise on scores: cases worked by hand, and laws for any lists."""
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recaudit.data.interactions import Interactions
 from recaudit.models.base import TopK
-from recaudit.oracle.defences import Defence, PopularItems
+from recaudit.oracle.defences import Defence, MembershipDefence, PopularItems, RandomItems, noisy
 
 
 def seen(*histories, n_items):
@@ -204,3 +205,122 @@ class TestSpec:
         with pytest.raises(ValidationError, match="frozen"):
             spec.mixed = 5
         assert PopularItems.model_validate_json(spec.model_dump_json()) == spec
+
+
+class TestRandomItems:
+    n_users = 6000
+    # Item 0 is the history, 1 to 4 the list, 5 to 24 are left; popularity would prefer 20 to 24.
+    data = seen(*[[0]] * n_users, list(range(20, 25)), n_items=25)
+    before = np.tile(np.arange(1, 5), (n_users, 1))
+
+    def served(self, changed, seed=0, asked=None):
+        asked = np.arange(self.n_users) if asked is None else asked
+        return (
+            RandomItems(changed=changed).protect(self.data, seed).apply(asked, TopK(items=self.before[asked]))
+        )
+
+    def test_every_item_outside_list_and_history_comes_to_every_place_equally_often(self):
+        after = self.served(2).items
+        rows, places = np.nonzero(after != self.before)
+        assert np.bincount(rows).tolist() == [2] * self.n_users
+        counts = np.bincount(places * 25 + after[rows, places], minlength=100).reshape(4, 25)
+        # 12,000 changes over 80 pairs of place and item: 150 each, with a standard deviation of 12.
+        assert counts[:, :5].sum() == 0
+        assert 95 < counts[:, 5:].min() <= counts[:, 5:].max() < 205
+
+    def test_who_asks_again_gets_the_same_list_and_another_seed_another(self):
+        whole = self.served(3).items
+        asked = np.random.default_rng(0).permutation(self.n_users)[:700]
+        np.testing.assert_array_equal(self.served(3, asked=asked).items, whole[asked])
+        assert (self.served(3, seed=1).items == whole).all(axis=1).mean() < 0.01
+
+    def test_more_changes_keep_the_changes_that_fewer_make(self):
+        few, many = self.served(1).items, self.served(3).items
+        changed = few != self.before
+        np.testing.assert_array_equal(many[changed], few[changed])
+
+    def test_draws_of_its_own_beside_popular_items_from_the_whole_catalogue(self):
+        popular = PopularItems(mixed=3, top=25).protect(self.data, 0)
+        others = popular.apply(np.arange(self.n_users), TopK(items=self.before)).items
+        assert (self.served(3).items == others).all(axis=1).mean() < 0.01
+
+    def test_as_many_as_can_be_where_few_items_are_left(self):
+        data = seen([0, 1, 2, 3, 4], n_items=8)
+        after = RandomItems(changed=2).protect(data, 0).apply(users(0), lists([5, 6])).items[0].tolist()
+        assert 7 in after  # the only item left takes one place
+        assert len({5, 6} & set(after)) == 1
+        padded = RandomItems(changed=2).protect(data, 0).apply(users(0), lists([5, -1, -1])).items[0].tolist()
+        assert padded[0] in (6, 7)
+        assert padded[1:] == [-1, -1]
+
+    def test_more_than_a_list_holds(self):
+        with pytest.raises(ValueError, match="5 random items cannot be mixed into lists of 4"):
+            self.served(5)
+
+    def test_no_change_and_wrong_values(self):
+        np.testing.assert_array_equal(self.served(0).items, self.before)
+        with pytest.raises(ValidationError, match=r"changed\n.*greater than or equal to 0"):
+            RandomItems(changed=-1)
+
+
+class Planted:
+    """Scores with a standard deviation of 2 for user 0, of 20 for user 1, and so on."""
+
+    n_users, n_items, log = 300, 400, None
+
+    def score(self, users):
+        table = torch.ones(len(users), self.n_items)
+        table[:, ::2] = -1
+        return 5 + 2 * table * 10 ** torch.from_numpy(users % 4)[:, None].float()
+
+    def tensors(self):
+        return {"kept": torch.ones(1)}
+
+
+class TestNoise:
+    def noise(self, asked, scale=0.5, seed=0):
+        return (noisy(Planted(), scale, seed).score(asked) - Planted().score(asked)).numpy()
+
+    def test_is_gaussian_with_a_share_of_each_users_own_spread(self):
+        asked = np.arange(300)
+        units = self.noise(asked) / (0.5 * 2 * 10.0 ** (asked % 4))[:, None]
+        # 120,000 draws: the mean is within 0.003, the deviation within 0.002, one standard error each.
+        assert abs(units.mean()) < 0.015
+        assert abs(units.std() - 1) < 0.01
+        assert abs((units**4).mean() - 3) < 0.15
+        assert 0.7 < units.std(axis=1).min() < units.std(axis=1).max() < 1.3
+
+    def test_is_fixed_for_each_user_whoever_is_asked_about_with_them(self):
+        whole = noisy(Planted(), 0.5, 0).score(np.arange(300))
+        asked = np.array([7, 299, 0, 7])
+        assert torch.equal(noisy(Planted(), 0.5, 0).score(asked), whole[torch.from_numpy(asked)])
+
+    def test_users_and_seeds_have_their_own_and_a_greater_scale_stretches_it(self):
+        first, second = self.noise(users(0, 4))  # of the same spread
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.25
+        assert abs(np.corrcoef(first, self.noise(users(0), seed=1)[0])[0, 1]) < 0.25
+        np.testing.assert_allclose(self.noise(users(0), scale=2.0)[0], 4 * first, atol=1e-5)
+
+    def test_everything_else_is_the_recommenders_own(self):
+        model = Planted()
+        assert noisy(model, 0.0, 0) is model
+        wrapped = noisy(model, 0.1, 0)
+        assert (wrapped.n_users, wrapped.n_items, wrapped.log) == (300, 400, None)
+        assert wrapped.tensors().keys() == {"kept"}
+
+    def test_scores_that_are_not_numbers_stay_so(self):
+        model = Planted()
+        model.score = lambda users: torch.full((len(users), 400), torch.nan)
+        assert noisy(model, 0.1, 0).score(users(0)).isnan().all()
+
+
+def test_a_membership_defence_is_nothing_by_default_frozen_and_goes_through_json():
+    spec = MembershipDefence()
+    assert (spec.random_items, spec.score_noise) == (0, 0.0)
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.random_items = 3
+    for wrong in ({"random_items": -1}, {"score_noise": -0.1}, {"score_noise": float("inf")}, {"noise": 1}):
+        with pytest.raises(ValidationError):
+            MembershipDefence(**wrong)
+    spec = MembershipDefence(random_items=3, score_noise=0.5)
+    assert MembershipDefence.model_validate_json(spec.model_dump_json()) == spec

@@ -151,3 +151,44 @@ def test_changing_an_answer_changes_no_later_one(defence):
     oracle = Oracle(Falling(), SEEN, k=2, defence=defence)
     oracle.query(users(0)).items[:] = 5
     assert oracle.query(users(0)).items.tolist() == [[0, 1]]
+
+
+class Table:
+    """A service with these lists, which notes whom it was asked for."""
+
+    def __init__(self):
+        self.items = np.array([[0, 1], [2, -1], [1, 3]])
+        self.asked = []
+
+    def serve(self, users):
+        self.asked += users.tolist()
+        return TopK(items=self.items[users], scores=np.ones((len(users), 2), dtype=np.float32))
+
+
+def test_a_service_is_asked_under_the_same_ledger_budget_and_refusals():
+    table = Table()
+    oracle = Oracle.serving(table.serve, n_users=3, budget=4)
+    lists = oracle.query(users(1, 0))
+    assert lists.items.tolist() == [[2, -1], [0, 1]]
+    assert lists.scores is None
+    assert oracle.ledger == Ledger(lists=2, users=2, items=3)  # 0, 1 and 2; the padding is no item
+    with pytest.raises(IndexError, match=r"users must lie in 0\.\.2"):
+        oracle.query(users(3))
+    oracle.query(users(2))
+    with pytest.raises(BudgetExceeded, match="2 lists asked for, 1 of the budget of 4 left"):
+        oracle.query(users(0, 1))
+    assert table.asked == [1, 0, 2]
+    assert oracle.ledger == Ledger(lists=3, users=3, items=4)
+
+
+def test_a_service_without_a_budget_may_be_asked_for_ever():
+    oracle = Oracle.serving(Table().serve, n_users=3)
+    for _ in range(50):
+        oracle.query(users(0, 1, 2))
+    assert oracle.ledger.lists == 150
+
+
+def test_no_attribute_leads_to_the_service():
+    table = Table()
+    held = vars(Oracle.serving(table.serve, n_users=3)).values()
+    assert not any(value is table or getattr(value, "__self__", None) is table for value in held)

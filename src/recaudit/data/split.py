@@ -11,7 +11,7 @@ from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.rng import numpy_generator
 
-__all__ = ["Split", "SplitSpec", "split"]
+__all__ = ["Split", "SplitSpec", "cut_out", "marked_at_random", "split"]
 
 
 class SplitSpec(BaseModel):
@@ -116,13 +116,12 @@ def split(interactions: Interactions, spec: SplitSpec, seed: int) -> Split:
     known = np.sort(numpy_generator(seed, "split", "known").permutation(n_target)[:n_known])
     queried, validation, unqueried = _roles(spec, n_known, n_users, seed)
 
-    held = _held_out(target, spec, seed)
-    lengths = np.bincount(target.users[held], minlength=n_target)
+    rest, heldout_offsets, heldout_items = cut_out(target, _held_out(target, spec, seed))
     return Split(
-        target=target.where(~held),
+        target=rest,
         auxiliary=auxiliary,
-        heldout_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        heldout_items=target.items[held],
+        heldout_offsets=heldout_offsets,
+        heldout_items=heldout_items,
         known=known,
         queried=queried,
         validation=validation,
@@ -172,19 +171,42 @@ def _held_out(target: Interactions, spec: SplitSpec, seed: int) -> np.ndarray:
     if spec.heldout_by == "time":
         held = _last_in_time(target, spec.heldout)
     else:
-        order = numpy_generator(seed, "split", "heldout").permutation(len(target.items))
-        # The interaction of each user that would be held out last stays in training.
-        last = np.maximum.reduceat(order, target.offsets[:-1])
-        free = np.flatnonzero(order != last[target.users])
-        count = round(spec.heldout * len(target.items))
-        held = np.zeros(len(target.items), dtype=np.bool_)
-        held[free[np.argsort(order[free])[:count]]] = True
+        held = marked_at_random(target, spec.heldout, numpy_generator(seed, "split", "heldout"))
     if not held.any():
         raise UsageError(
             f"heldout={spec.heldout:g} holds out none of the target's {len(target.items)} interactions, "
             f"of which each of its {target.n_users} users keeps one; raise heldout or take longer histories"
         )
     return held
+
+
+def marked_at_random(
+    interactions: Interactions, share: float, random: np.random.Generator
+) -> Bool[np.ndarray, "N"]:
+    """Mark a ``share`` of all interactions, drawn from all of them at once, but never all of a user's.
+
+    Where the share asks for more than users can spare, each keeps exactly one.
+    """
+    order = random.permutation(len(interactions.items))
+    # The interaction of each user that would be marked last stays unmarked.
+    last = np.maximum.reduceat(order, interactions.offsets[:-1])
+    free = np.flatnonzero(order != last[interactions.users])
+    count = round(share * len(interactions.items))
+    marked = np.zeros(len(interactions.items), dtype=np.bool_)
+    marked[free[np.argsort(order[free])[:count]]] = True
+    return marked
+
+
+def cut_out(
+    interactions: Interactions, marked: Bool[np.ndarray, "N"]
+) -> tuple[Interactions, Int64[np.ndarray, "U1"], Int32[np.ndarray, "H"]]:
+    """Return the unmarked interactions, and where each user's marked items begin and end, and those items.
+
+    Each user must keep an unmarked interaction: the users' numbers then stay as they are.
+    """
+    lengths = np.bincount(interactions.users[marked], minlength=interactions.n_users)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return interactions.where(~marked), offsets, interactions.items[marked]
 
 
 def _last_in_time(target: Interactions, share: float) -> np.ndarray:

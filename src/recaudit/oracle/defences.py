@@ -1,21 +1,21 @@
-"""Defences that change a list on its way out of the oracle."""
+"""Defences that change a list on its way out of the oracle, or the scores that it is ranked by."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Int64
+import torch
+from jaxtyping import Float32, Float64, Int64
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
-from recaudit.models.base import TopK
+from recaudit.models.base import Recommender, TopK, TrainingLog
+from recaudit.oracle.draws import drawn, user_blocks, user_numbers
 from recaudit.rng import numpy_generator
 
-__all__ = ["Defence", "PopularItems"]
-
-BLOCK = 256
-"""Users whose random numbers are drawn together. Another number would draw other lists from the same seed."""
+__all__ = ["Defence", "MembershipDefence", "PopularItems", "RandomItems", "noisy"]
 
 
 @runtime_checkable
@@ -62,28 +62,116 @@ class PopularItems(BaseModel):
     def protect(self, seen: Interactions, seed: int) -> Defence:
         """Return the defence of a victim that was trained on ``seen``, the users numbered as there."""
         popular = np.argsort(-seen.popularity, kind="stable")[: self.top]
-        ranks = np.full(seen.n_items, -1, dtype=np.int64)
-        ranks[popular] = np.arange(len(popular))
-        return _Mixing(mixed=self.mixed, popular=popular, ranks=ranks, seen=seen, seed=seed)
+        return _Mixing(mixed=self.mixed, kind="popular items", pool=popular, seen=seen, seed=seed)
+
+
+class RandomItems(BaseModel):
+    """Random items mixed into each list.
+
+    ``changed`` places of each list, chosen at random, get as many different items, drawn uniformly from the
+    catalogue outside the list and outside the user's own history. What :class:`PopularItems` settles about
+    ranks, padding, users with too few items left and asking again holds here too.
+
+    Args:
+        changed: items of each list that are replaced; 0 changes nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    changed: int = Field(default=5, ge=0)
+
+    def protect(self, seen: Interactions, seed: int) -> Defence:
+        """Return the defence of those whose histories ``seen`` are never served, numbered as there."""
+        return _Mixing(
+            mixed=self.changed, kind="random items", pool=np.arange(seen.n_items), seen=seen, seed=seed
+        )
+
+
+class MembershipDefence(BaseModel):
+    """What a service does to its output against membership inference; by default nothing.
+
+    Args:
+        random_items: items of each list that :class:`RandomItems` replaces.
+        score_noise: scale of the noise that :func:`noisy` adds to scores.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    random_items: int = Field(default=0, ge=0)
+    score_noise: float = Field(default=0.0, ge=0)
+
+
+def noisy(recommender: Recommender, scale: float, seed: int) -> Recommender:
+    """Return ``recommender`` with Gaussian noise on every score.
+
+    The noise has mean 0 and, for each user, ``scale`` times the standard deviation of that user's scores over
+    the catalogue. A user's noise is fixed by the seed: who asks again gets the same scores and cannot average
+    the noise away, and another ``scale`` stretches the same noise. A ``scale`` of 0 changes nothing.
+    """
+    return _Noisy(recommender=recommender, scale=scale, seed=seed) if scale else recommender
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Noisy:
+    """A recommender whose scores carry noise; see :func:`noisy`."""
+
+    recommender: Recommender
+    scale: float
+    seed: int
+
+    @property
+    def n_users(self) -> int:
+        return self.recommender.n_users
+
+    @property
+    def n_items(self) -> int:
+        return self.recommender.n_items
+
+    @property
+    def log(self) -> TrainingLog | None:
+        return self.recommender.log
+
+    def score(self, users: Int64[np.ndarray, "B"]) -> Float32[torch.Tensor, "B I"]:
+        """Return the scores of all items for ``users``, with their noise."""
+        scores = self.recommender.score(users)
+        # Row by row in double precision: nobody's scores may depend on who is asked about with them.
+        spread = scores.detach().cpu().numpy().std(axis=1, dtype=np.float64) * self.scale
+        noise = np.empty(scores.shape, dtype=np.float32)
+        for row, user in enumerate(users.tolist()):
+            stream = numpy_generator(self.seed, "defence", "score noise", user)
+            stream.standard_normal(out=noise[row], dtype=np.float32)
+        noise *= spread[:, None].astype(np.float32)
+        return scores + torch.from_numpy(noise).to(scores.device)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return what the recommender learned; the noise is not learned."""
+        return self.recommender.tensors()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Mixing:
-    """Popular items mixed into the lists of one victim's users.
+    """Items of a pool mixed into the lists of one service's users.
 
     Args:
         mixed: items of each list to replace.
-        popular: the P most popular items, the most popular first.
-        ranks: the place of each item in ``popular``, or -1.
+        kind: what the pool's items are, in the words of a message; names the random streams with the seed.
+        pool: the P items to draw from.
         seen: the histories whose items are never served.
         seed: names the random streams.
     """
 
     mixed: int
-    popular: Int64[np.ndarray, "P"]
-    ranks: Int64[np.ndarray, "I"]
+    kind: str
+    pool: Int64[np.ndarray, "P"]
     seen: Interactions
     seed: int
+
+    @cached_property
+    def ranks(self) -> Int64[np.ndarray, "I"]:
+        """The place of each item in ``pool``, or -1."""
+        ranks = np.full(self.seen.n_items, -1, dtype=np.int64)
+        ranks[self.pool] = np.arange(len(self.pool))
+        return ranks
 
     def apply(self, users: Int64[np.ndarray, "Q"], lists: TopK) -> TopK:
         """Return the mixed lists, without scores: those would tell the mixed items from the others.
@@ -93,32 +181,29 @@ class _Mixing:
         """
         k = lists.items.shape[1]
         if self.mixed > k:
-            raise ValueError(f"{self.mixed} popular items cannot be mixed into lists of {k}")
+            raise ValueError(f"{self.mixed} {self.kind} cannot be mixed into lists of {k}")
         if self.mixed == 0:
             return lists
         served = lists.items.copy()
-        blocks = users // BLOCK
-        order = np.argsort(blocks, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
-            if len(rows):
-                served[rows] = self._mixed(users[rows], served[rows])
+        for rows in user_blocks(users):
+            served[rows] = self._mixed(users[rows], served[rows])
         return TopK(items=served)
 
     def _mixed(self, users: Int64[np.ndarray, "B"], items: Int64[np.ndarray, "B k"]) -> np.ndarray:
         """Return mixed lists (B, k) of users of one block: the n-th place drawn gets the n-th item drawn."""
         filled = items >= 0
-        width = min(self.mixed, len(self.popular))
-        places, place_there = _drawn(self._numbers("places", users, items.shape[1]), filled, width)
+        width = min(self.mixed, len(self.pool))
+        places, place_there = drawn(self._numbers("places", users, items.shape[1]), filled, width)
         free = self._free(users, items, filled)
-        mixed, item_there = _drawn(self._numbers("items", users, len(self.popular)), free, width)
+        mixed, item_there = drawn(self._numbers("items", users, len(self.pool)), free, width)
         rows, turns = np.nonzero(place_there & item_there)
         served = items.copy()
-        served[rows, places[rows, turns]] = self.popular[mixed[rows, turns]]
+        served[rows, places[rows, turns]] = self.pool[mixed[rows, turns]]
         return served
 
     def _free(self, users: np.ndarray, items: np.ndarray, filled: np.ndarray) -> np.ndarray:
-        """Mark (B, P) the popular items that stand neither in a user's history nor in their list."""
-        free = np.ones((len(users), len(self.popular)), dtype=np.bool_)
+        """Mark (B, P) the pool's items that stand neither in a user's history nor in their list."""
+        free = np.ones((len(users), len(self.pool)), dtype=np.bool_)
         offsets, entries = picked_rows(self.seen.offsets, users)
         seen_rows = np.repeat(np.arange(len(users)), np.diff(offsets))
         listed_rows, listed_places = np.nonzero(filled)
@@ -131,19 +216,4 @@ class _Mixing:
         return free
 
     def _numbers(self, what: str, users: np.ndarray, width: int) -> Float64[np.ndarray, "B w"]:
-        """Return each user's ``width`` random numbers; the users are of one block and share its stream."""
-        stream = numpy_generator(self.seed, "defence", "popular items", what, int(users[0] // BLOCK))
-        numbers: np.ndarray = stream.random((BLOCK, width))[users % BLOCK]
-        return numbers
-
-
-def _drawn(
-    numbers: Float64[np.ndarray, "B w"], allowed: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw ``count`` of the ``allowed`` columns (B, w) of each row, in random order.
-
-    Returns:
-        The columns (B, count), and whether each is allowed: where a row allows fewer, the last ones are not.
-    """
-    order = np.argsort(np.where(allowed, numbers, np.inf), axis=1)[:, :count]
-    return order, np.take_along_axis(allowed, order, axis=1)
+        return user_numbers(self.seed, "defence", self.kind, what, users=users, width=width)

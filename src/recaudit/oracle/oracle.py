@@ -59,9 +59,38 @@ class Oracle:
             lists = top_k(victim, users, seen, k)
             return lists if defence is None else defence.apply(users, lists)
 
+        self._open(serve, victim.n_users, budget)
+
+    @classmethod
+    def serving(
+        cls,
+        serve: Callable[[Int64[np.ndarray, "Q"]], TopK],
+        *,
+        n_users: int,
+        budget: int | None = None,
+    ) -> "Oracle":
+        """Return the oracle of a service that decides by itself what each user is served.
+
+        Args:
+            serve: returns the lists of users ``0..n_users-1``; it stays in a closure, with all that it knows.
+            n_users: number of users who may be asked about.
+            budget: lists that may be served in all; ``None`` for no limit.
+        """
+
+        def answer(users: Int64[np.ndarray, "Q"]) -> TopK:
+            return serve(users)
+
+        oracle = cls.__new__(cls)
+        oracle._open(answer, n_users, budget)
+        return oracle
+
+    def _open(
+        self, serve: Callable[[Int64[np.ndarray, "Q"]], TopK], n_users: int, budget: int | None
+    ) -> None:
+        """Begin with an empty ledger."""
         self._budget = budget
-        self._serve: Callable[[Int64[np.ndarray, "Q"]], TopK] = serve
-        self._n_users = victim.n_users
+        self._serve = serve
+        self._n_users = n_users
         self._lists = 0
         self._users: set[int] = set()
         self._items: set[int] = set()
