@@ -34,6 +34,93 @@ def _row(
     return names | {"value": value, "low": low, "high": high, "seeds": 5}
 
 
+# serving: attack or blind feature: auc, tpr@0.01, tpr@0.001, accuracy
+_LEAKS: dict[str, dict[str, tuple[float, float, float, float | None]]] = {
+    "everyone-folded": {
+        "difference": (0.514, 0.012, 0.002, 0.508),
+        "rich": (0.563, 0.021, 0.003, 0.544),
+        "rich (stranger)": (0.549, 0.018, 0.003, 0.531),
+        "lira-items": (0.597, 0.041, 0.007, 0.566),
+        "lira-items (stranger)": (0.531, 0.014, 0.001, 0.521),
+        "lira-lists": (0.581, 0.029, 0.004, 0.557),
+        "lira-lists (stranger)": (0.542, 0.017, 0.002, 0.528),
+        "stack": (0.634, 0.063, 0.012, 0.592),
+        "stack (stranger)": (0.556, 0.024, 0.003, 0.539),
+        "blind: popular share": (0.506, 0.011, 0.001, None),
+        "blind: seen item": (0.5, 0.01, 0.001, None),
+        "blind: history length": (0.497, 0.009, 0.0, None),
+        "blind: list constancy": (0.511, 0.013, 0.002, None),
+        "blind: best single feature": (0.509, 0.012, 0.001, 0.504),
+    },
+    "popular": {
+        "difference": (0.852, 0.183, 0.041, 0.781),
+        "rich": (0.946, 0.512, 0.214, 0.872),
+        "rich (stranger)": (0.943, 0.503, 0.207, 0.868),
+        "lira-items": (0.931, 0.447, 0.165, 0.859),
+        "lira-items (stranger)": (0.904, 0.351, 0.109, 0.827),
+        "lira-lists": (0.938, 0.471, 0.187, 0.864),
+        "lira-lists (stranger)": (0.921, 0.402, 0.141, 0.846),
+        "stack": (0.957, 0.563, 0.262, 0.887),
+        "stack (stranger)": (0.947, 0.521, 0.223, 0.874),
+        "blind: popular share": (0.951, 0.531, 0.237, None),
+        "blind: seen item": (0.5, 0.01, 0.001, None),
+        "blind: history length": (0.497, 0.009, 0.0, None),
+        "blind: list constancy": (0.927, 0.412, 0.152, None),
+        "blind: best single feature": (0.951, 0.531, 0.237, 0.879),
+    },
+}
+_RATES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def _leak(serving: str | None, attack: str, users: str, metric: str, value: float | None) -> dict[str, Any]:
+    row = _row(attack, users, metric, value, 0.018 if metric == "auc" else 0.008)
+    names = {"data": "ml-latest-small", "victim": "lfm", "clone": None}
+    row |= names | {"threat": "membership", "serving": serving}
+    if value is not None and metric != "seconds":
+        row |= {"low": max(0.0, row["low"]), "high": min(1.0, row["high"])}
+    return row
+
+
+def _leaks() -> list[dict[str, Any]]:
+    rows = []
+    for serving, attacks in _LEAKS.items():
+        for attack, found in attacks.items():
+            metrics = ("auc", "tpr@0.01", "tpr@0.001", "accuracy")
+            rows += [
+                _leak(serving, attack, "candidates", metric, value)
+                for metric, value in zip(metrics, found, strict=True)
+                if value is not None
+            ]
+            if not attack.startswith("blind"):
+                null = 0.5 + (len(attack) % 5 - 2) / 250
+                rows.append(_leak(serving, f"null: {attack}", "candidates", "auc", null))
+        for users, ndcg, recall in (("members", 0.231, 0.402), ("non-members", 0.172, 0.321)):
+            rows.append(_leak(serving, "victim", users, "ndcg@10", ndcg))
+            rows.append(_leak(serving, "victim", users, "recall@50", recall))
+    seconds = {"victim": 4.31, "shadow": 2.15, "stack": 7.85}
+    return [*rows, *(_leak(None, stage, "all", "seconds", value) for stage, value in seconds.items())]
+
+
+def _curves() -> list[dict[str, Any]]:
+    curves = []
+    for serving, attacks in _LEAKS.items():
+        for attack, (auc, *_) in attacks.items():
+            # A curve of that area: tpr = fpr ** (1 / auc - 1).
+            tpr = [0.0 if rate == 0 else rate ** (1 / auc - 1) for rate in _RATES]
+            spread = [0.12 * (one - one**2) for one in tpr]
+            curves.append(
+                {
+                    "serving": serving,
+                    "attack": attack,
+                    "fpr": list(_RATES),
+                    "tpr": tpr,
+                    "low": [a - b for a, b in zip(tpr, spread, strict=True)],
+                    "high": [a + b for a, b in zip(tpr, spread, strict=True)],
+                }
+            )
+    return curves
+
+
 def _figures() -> list[dict[str, Any]]:
     rows = []
     floor, ceiling = _INVENTED["popularity"][0], _INVENTED["retrained"][0]
@@ -120,3 +207,65 @@ def values() -> dict[str, Any]:
 def result(values: dict[str, Any]) -> Result:
     """The invented result."""
     return parse_result(values)
+
+
+@pytest.fixture
+def membership_values(values: dict[str, Any]) -> dict[str, Any]:
+    """The plain values of an invented result of membership inference alone; free to change in a test."""
+    sizes = {
+        "name": "ml-latest-small",
+        "n_users": 610,
+        "n_items": 9724,
+        "n_interactions": 100836,
+        "density": 0.017,
+        "candidate_users": 204,
+        "member_users": 102,
+        "shadow_users": 204,
+        "attacker_users": 202,
+    }
+    best = {"everyone-folded": ["list constancy", "popular share"], "popular": ["popular share"]}
+    return values | {
+        "spec": {
+            "data": {"source": "ml-latest-small"},
+            "victim": {"model": "lfm"},
+            "k": 50,
+            "threats": ["membership"],
+            "membership": {"serving": ["everyone-folded", "popular"], "shadows": 8},
+            "seeds": [0, 1, 2, 3, 4],
+        },
+        "data": sizes,
+        "ledgers": [],
+        "stages": [{"seed": 0, "stage": "membership, popular", "seconds": 12.5, "epochs": None}],
+        "figures": _leaks(),
+        "curves": _curves(),
+        "blind": [
+            {"serving": serving, "seed": seed, "best": names[seed % len(names)]}
+            for serving, names in best.items()
+            for seed in range(5)
+        ],
+    }
+
+
+@pytest.fixture
+def both_values(values: dict[str, Any], membership_values: dict[str, Any]) -> dict[str, Any]:
+    """The plain values of an invented result of both threats; free to change in a test."""
+    figures = [row | {"data": "ml-1m", "victim": "bpr"} for row in membership_values["figures"]]
+    return membership_values | {
+        "spec": values["spec"] | {"threats": ["stealing", "membership"]},
+        "data": membership_values["data"] | values["data"],
+        "ledgers": values["ledgers"],
+        "stages": values["stages"],
+        "figures": [*values["figures"], *figures],
+    }
+
+
+@pytest.fixture
+def membership_result(membership_values: dict[str, Any]) -> Result:
+    """The invented result of membership inference alone."""
+    return parse_result(membership_values)
+
+
+@pytest.fixture
+def both_result(both_values: dict[str, Any]) -> Result:
+    """The invented result of both threats."""
+    return parse_result(both_values)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from recaudit.report import Result, parse_result, render_html
+from recaudit.report import parse_result, render_html
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _FLAGS = (
@@ -134,10 +134,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     browser.close()
 
 
-@pytest.fixture
-def page(result: Result, tmp_path: Path) -> Path:
+@pytest.fixture(params=["result", "both_result"])
+def page(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     file = tmp_path / "report.html"
-    file.write_text(render_html(result), encoding="utf-8")
+    file.write_text(render_html(request.getfixturevalue(request.param)), encoding="utf-8")
     return file
 
 

@@ -18,13 +18,13 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from recaudit.report.result import Figure, Result
 from recaudit.report.rows import Arranged, Row, arrange, share
 
-__all__ = ["NARROW", "WIDE", "agreement_picture", "recall_picture"]
+__all__ = ["NARROW", "SETTINGS", "WIDE", "agreement_picture", "recall_picture", "themed"]
 
 WIDE, NARROW = 720, 358
 """Widths in CSS pixels: a page on a desk or on paper, and a phone of 390 pixels between its margins."""
 
 # matplotlib draws in these colours; the page's own colours take their place. The fallbacks show the picture
-# outside the page: Okabe and Ito's blue and vermilion, told apart by every common form of colour vision.
+# outside the page: Okabe and Ito's blue, vermilion and green, told apart by every common colour vision.
 _COLOURS = {
     "#010101": ("ink", "#1d232b"),
     "#020202": ("muted", "#5b6470"),
@@ -33,10 +33,11 @@ _COLOURS = {
     "#050505": ("paper", "#ffffff"),
     "#060606": ("first", "#0072b2"),
     "#070707": ("second", "#d55e00"),
+    "#080808": ("third", "#009e73"),
 }
-_INK, _MUTED, _RULE, _BAND, _PAPER, _FIRST, _SECOND = _COLOURS
+INK, MUTED, RULE, BAND, PAPER, FIRST, SECOND, THIRD = _COLOURS
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_SETTINGS: dict[Any, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "recaudit",
     "font.family": "DejaVu Sans",
@@ -105,7 +106,7 @@ def _of_users(rows: Sequence[Row], metric: str, users: str, name: str) -> _Serie
     return _Series(
         name=name,
         marker="D" if queried else "o",
-        colour=_SECOND if queried else _FIRST,
+        colour=SECOND if queried else FIRST,
         filled=not queried,
         figures=tuple(row.find(metric, users) for row in rows),
     )
@@ -131,7 +132,7 @@ def _dots(
     left = 24 + 7 * max(map(len, labels), default=0)
     top, bottom, step = 12 + 20 * len(series) * (len(series) > 1), 48, 34
     height = top + bottom + step * max(len(rows), 1)
-    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         # Names in any script: the page's fonts draw them, matplotlib's only measures them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas = Canvas(figsize=(width / 72, height / 72))
@@ -140,7 +141,7 @@ def _dots(
         )
         _frame(axes, rows, labels, _limit(series), axis)
         for value in references:
-            axes.axvline(value, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            axes.axvline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         for place, one in enumerate(series):
             offset = 0.0 if len(series) == 1 else (place - (len(series) - 1) / 2) * 0.34
             _draw(axes, one, offset)
@@ -148,7 +149,7 @@ def _dots(
                 _legend(canvas, one, (left, height - 14 - 20 * place), (width, height))
         text = io.StringIO()
         canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return _themed(text.getvalue(), name, title, _in_words(rows, series))
+    return themed(text.getvalue(), name, title, _in_words(rows, series))
 
 
 def _limit(series: Sequence[_Series]) -> float:
@@ -165,19 +166,19 @@ def _frame(axes: Axes, rows: Sequence[Row], labels: Sequence[str], limit: float,
     axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     for place, row in enumerate(rows):
         if row.is_reference:
-            axes.axhspan(place - 0.5, place + 0.5, color=_BAND, linewidth=0, zorder=0)
+            axes.axhspan(place - 0.5, place + 0.5, color=BAND, linewidth=0, zorder=0)
     axes.set_yticks(range(len(rows)), labels)
     axes.xaxis.set_major_locator(MultipleLocator(0.2 if limit > 0.5 else 0.1 if limit > 0.2 else 0.05))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     axes.tick_params(axis="both", length=0, pad=8)
-    axes.tick_params(axis="x", labelcolor=_MUTED)
-    axes.tick_params(axis="y", labelcolor=_INK)
-    axes.grid(visible=True, axis="x", color=_RULE, linewidth=1)
+    axes.tick_params(axis="x", labelcolor=MUTED)
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(visible=True, axis="x", color=RULE, linewidth=1)
     axes.set_axisbelow(True)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_RULE)
-    axes.set_xlabel(axis, color=_MUTED, labelpad=6)
+    axes.spines["bottom"].set_color(RULE)
+    axes.set_xlabel(axis, color=MUTED, labelpad=6)
 
 
 def _draw(axes: Axes, series: _Series, offset: float) -> None:
@@ -197,7 +198,7 @@ def _marker(axes: Axes, x: float, y: float, series: _Series) -> None:
         marker=series.marker,
         markersize=9 if series.filled else 7.5,
         color=series.colour,
-        markerfacecolor=series.colour if series.filled else _PAPER,
+        markerfacecolor=series.colour if series.filled else PAPER,
         markeredgewidth=2 if not series.filled else 0,
         zorder=3,
         clip_on=False,
@@ -211,7 +212,7 @@ def _legend(canvas: Canvas, series: _Series, at: tuple[int, int], size: tuple[in
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     _marker(axes, 0.5, 0.5, series)
-    canvas.text((x + 24) / width, y / height, series.name, color=_INK, va="center_baseline", fontsize=12)
+    canvas.text((x + 24) / width, y / height, series.name, color=INK, va="center_baseline", fontsize=12)
 
 
 def _in_words(rows: Sequence[Row], series: Sequence[_Series]) -> str:
@@ -224,8 +225,8 @@ def _in_words(rows: Sequence[Row], series: Sequence[_Series]) -> str:
     return "; ".join(lines) + "."
 
 
-def _themed(text: str, name: str, title: str, description: str) -> str:
-    """Return matplotlib's SVG made fit for the page.
+def themed(text: str, name: str, title: str, description: str) -> str:
+    """Return matplotlib's SVG, drawn with ``SETTINGS`` and the colours above, made fit for the page.
 
     The page's colours take the place of the drawn ones; ids begin with ``name``; style attributes become
     plain ones, which a strict content security policy lets through; size and fonts follow the page.

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 
 import yaml
@@ -11,15 +10,16 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from recaudit.report.figures import NARROW, WIDE, agreement_picture, recall_picture
-from recaudit.report.result import Figure, Result, Stage
-from recaudit.report.rows import Arranged, Row, arrange, ends, number, printable, share
+from recaudit.report.grids import Cell, Grid, Line, cell_of, other_figures
+from recaudit.report.membership_page import membership_page
+from recaudit.report.membership_rows import arrange_membership
+from recaudit.report.result import Result, Stage
+from recaudit.report.rows import Arranged, Row, arrange, number, printable
 from recaudit.report.tables import lists_asked, seconds_taken
 from recaudit.report.words import caution, is_generated, knowledge, setting, verdict
 
 __all__ = ["render_html"]
 
-_COUNTS = {"lists", "users", "items"}
-_SHARES = ("agreement@", "place@", "recall@")
 _ANY = ("all", "queried", "unqueried")
 
 
@@ -32,41 +32,21 @@ _Lines.add_representer(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A cell of a table in the page: the value, the interval below it, and the figure that they show."""
-
-    text: str
-    interval: str = ""
-    figure: Figure | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A row of a table in the page; ``kind`` is ``reference``, ``strongest`` or empty."""
-
-    label: str
-    cells: tuple[Cell, ...]
-    kind: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """A table of the page."""
-
-    headings: tuple[str, ...]
-    lines: tuple[Line, ...]
-
-
 def render_html(result: Result) -> str:
     """Return the report as one self-contained HTML page; every figure of ``result`` stands in it."""
-    arranged = arrange(result)
+    arranged, membership = arrange(result), arrange_membership(result)
+    page = None if membership is None else membership_page(result, membership)
+    # An audit without any figure has the page of stealing, which says so.
+    stealing = membership is None or bool(arranged.rows or arranged.victim)
     grids = {
         "agreement": _agreement(arranged),
         "quality": _quality(arranged),
         "cost": _cost(result, arranged),
     }
     shown = [cell.figure for grid in grids.values() for line in grid.lines for cell in line.cells]
+    others = arranged.leftover(shown)
+    if membership is not None and page is not None:
+        others += membership.leftover(page.shown)
     place = files("recaudit.report")
     style = place.joinpath("report.css").read_text(encoding="utf-8")
     template = Environment(
@@ -75,20 +55,22 @@ def render_html(result: Result) -> str:
     return template.render(
         result=result,
         arranged=arranged,
+        stealing=stealing,
+        membership=page,
         style=Markup(style),
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         name=printable(result.data.name),
         title=setting(result),
-        verdict=verdict(result, arranged),
+        verdict=verdict(result, arranged) if stealing else "",
         notes=caution(result, arranged),
         generated=is_generated(result),
         grids=grids,
         knowledge=[(row.label, knowledge(row.attack)) for row in arranged.attacks],
         pictures=_pictures(result, arranged),
         stages=_stages(result.stages),
-        data=_data(result),
+        data=_data(result, stealing=stealing),
         groups=_groups(result),
-        others=_others(arranged.leftover(shown)),
+        others=other_figures(others),
         spec=yaml.dump(result.spec, Dumper=_Lines, sort_keys=False, allow_unicode=True, width=72),
         created=f"{result.created.day} {result.created:%B %Y, %H:%M %Z}".strip(),
     )
@@ -107,28 +89,12 @@ def _pictures(result: Result, arranged: Arranged) -> dict[str, list[tuple[str, M
     }
 
 
-def _cell(figure: Figure | None) -> Cell:
-    """Return how ``figure`` stands in a table: shares in per cent, indices from 0 to 1, counts whole."""
-    if figure is None:
-        return Cell(text="–")
-    if figure.value is None:
-        return Cell(text="not available", figure=figure)
-    if figure.metric.startswith(_SHARES):
-        return Cell(text=share(figure.value), interval=ends(figure, 1, 100), figure=figure)
-    if figure.metric == "seconds" or figure.metric in _COUNTS:
-        digits = 1 if figure.metric == "seconds" and figure.value < 10 else 0
-        low, high = number(figure.low, digits), number(figure.high, digits)
-        spread = ends(figure, digits) if low != high else ""
-        return Cell(text=number(figure.value, digits), interval=spread, figure=figure)
-    return Cell(text=number(figure.value, 3), interval=ends(figure, 3), figure=figure)
-
-
 def _lines(arranged: Arranged, rows: Iterable[Row], wanted: Sequence[tuple[str, ...]]) -> tuple[Line, ...]:
     """Return a line a row; ``wanted`` names a metric and the users to take it for, in order."""
     return tuple(
         Line(
             label=row.label,
-            cells=tuple(_cell(row.find(*names)) for names in wanted),
+            cells=tuple(cell_of(row.find(*names)) for names in wanted),
             kind="reference" if row.is_reference else "strongest" if row is arranged.strongest else "",
         )
         for row in rows
@@ -177,7 +143,7 @@ def _cost(result: Result, arranged: Arranged) -> Grid:
         for metric, value in counted.items():
             figure = row.find(metric, *_ANY)
             text = "–" if value is None else number(value)
-            cells.append(Cell(text=text) if figure is None else _cell(figure))
+            cells.append(Cell(text=text) if figure is None else cell_of(figure))
         cells.insert(3, Cell(text=", ".join(sorted(budgets)) or "–"))
         lines.append(Line(label=row.label, cells=tuple(cells), kind="reference" if row.is_reference else ""))
     headings = ("Lists", "Users", "Items", "Budget", "Seconds")
@@ -203,19 +169,22 @@ def _stages(stages: Sequence[Stage]) -> Grid:
     return Grid(headings=("Times run", "Mean seconds", "Mean epochs"), lines=tuple(lines))
 
 
-def _data(result: Result) -> list[tuple[str, str]]:
+def _data(result: Result, *, stealing: bool) -> list[tuple[str, str]]:
     data = result.data
     density = "not available" if data.density is None else f"{number(100 * data.density, 2)} %"
-    return [
+    sizes = [
         ("Users", number(data.n_users)),
         ("Items", number(data.n_items)),
         ("Interactions", number(data.n_interactions)),
         ("Density", density),
+    ]
+    parts = [
         ("The victim’s users", number(data.target_users)),
         ("The victim’s interactions", number(data.target_interactions)),
         ("Auxiliary users", number(data.auxiliary_users)),
         ("Users whose histories are known", number(data.known_users)),
     ]
+    return [*sizes, *(parts if stealing else [])]
 
 
 def _groups(result: Result) -> list[tuple[str, str, str]]:
@@ -243,14 +212,3 @@ def _groups(result: Result) -> list[tuple[str, str, str]]:
 
 def _users(count: int | None) -> str:
     return "number not available" if count is None else f"{number(count)} user{'' if count == 1 else 's'}"
-
-
-def _others(figures: Sequence[Figure]) -> Grid:
-    lines = tuple(
-        Line(
-            label=printable(figure.attack),
-            cells=(Cell(text=printable(figure.users)), Cell(text=printable(figure.metric)), _cell(figure)),
-        )
-        for figure in figures
-    )
-    return Grid(headings=("Users", "Metric", "Value"), lines=lines)

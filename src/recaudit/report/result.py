@@ -7,12 +7,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from recaudit import __version__
 from recaudit.errors import UsageError
 
-__all__ = ["DataDescription", "Figure", "Ledger", "Result", "Stage", "parse_result", "read_result"]
+__all__ = [
+    "BlindChoice",
+    "Curve",
+    "DataDescription",
+    "Figure",
+    "Ledger",
+    "Result",
+    "Stage",
+    "parse_result",
+    "read_result",
+]
 
 
 class _Stored(BaseModel):
@@ -27,13 +37,17 @@ class Figure(_Stored):
         data: name of the data.
         victim: the victim's model.
         clone: the clone's model, ``None`` where the row has no clone.
-        attack: name of the attack, or ``popularity`` (floor), ``retrained`` (ceiling) or ``victim``.
-        users: ``all``, ``queried`` or ``unqueried``.
-        metric: for instance ``agreement@50``.
+        attack: name of the attack, or ``popularity`` (floor), ``retrained`` (ceiling) or ``victim``; of
+            membership also ``blind: <feature>`` and ``null: <attack>``.
+        users: ``all``, ``queried`` or ``unqueried``; of membership ``candidates``, ``members`` or
+            ``non-members``.
+        metric: for instance ``agreement@50``, ``auc`` or ``tpr@0.01``.
         value: the mean over users and seeds; ``None`` where it is not available.
         low: lower end of the 95 % interval.
         high: upper end of the 95 % interval.
         seeds: number of seeds behind the value.
+        threat: ``stealing`` or ``membership``.
+        serving: what non-members were served where the threat is membership, else ``None``.
     """
 
     data: str
@@ -46,6 +60,43 @@ class Figure(_Stored):
     low: float | None = None
     high: float | None = None
     seeds: int
+    threat: str = "stealing"
+    serving: str | None = None
+
+
+class Curve(_Stored):
+    """The mean ROC curve of one membership attack under one way of serving, with a 95 % band.
+
+    Args:
+        serving: what non-members were served.
+        attack: the attack, as ``figures`` name it.
+        fpr: shares of non-members taken for members, P of them.
+        tpr: the share of members found at each of them; ``None`` where it is not available.
+        low: the lower end of the band there, P values or none at all.
+        high: its upper end, likewise.
+    """
+
+    serving: str
+    attack: str
+    fpr: tuple[float, ...]
+    tpr: tuple[float | None, ...]
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
+
+    @model_validator(mode="after")
+    def _even(self) -> "Curve":
+        points = len(self.fpr)
+        if len(self.tpr) != points or {len(self.low), len(self.high)} - {0, points}:
+            raise ValueError("fpr, tpr, low and high must be equally long")
+        return self
+
+
+class BlindChoice(_Stored):
+    """Which blind feature was taken as the best single one in one seed under one way of serving."""
+
+    serving: str
+    seed: int
+    best: str
 
 
 class Ledger(_Stored):
@@ -83,6 +134,10 @@ class DataDescription(_Stored):
     queried_users: int | None = None
     validation_users: int | None = None
     unqueried_users: int | None = None
+    candidate_users: int | None = None
+    member_users: int | None = None
+    shadow_users: int | None = None
+    attacker_users: int | None = None
 
 
 class Result(_Stored):
@@ -97,10 +152,13 @@ class Result(_Stored):
     ledgers: tuple[Ledger, ...]
     stages: tuple[Stage, ...]
     figures: tuple[Figure, ...]
+    curves: tuple[Curve, ...] = ()
+    blind: tuple[BlindChoice, ...] = ()
 
     def to_json(self) -> str:
-        """Return the text of ``result.json``, figures in full precision."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """Return the text of ``result.json``, figures in full precision; keys not given stay out."""
+        values = self.model_dump(mode="json", exclude_unset=True)
+        return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_result(values: Mapping[str, Any], where: str = "result") -> Result:

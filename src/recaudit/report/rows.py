@@ -1,13 +1,30 @@
-"""The figures of a result, arranged: one row an attack between the floor and the ceiling."""
+"""The figures of stealing in a result, arranged: one row an attack between the floor and the ceiling."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from recaudit.report.result import Figure, Result
 
-__all__ = ["CEILING", "FLOOR", "VICTIM", "Arranged", "Row", "arrange", "ends", "number", "printable", "share"]
+__all__ = [
+    "CEILING",
+    "FLOOR",
+    "NOT_MEASURED",
+    "VICTIM",
+    "Arranged",
+    "Row",
+    "arrange",
+    "decimals",
+    "ends",
+    "number",
+    "printable",
+    "rows_of",
+    "share",
+]
 
 FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
+NOT_MEASURED = "–"
+"""What stands in a table's cell without a figure."""
+
 _ATTACKS = ("QSD", "PTD", "PTQ", "PTA", "PTA(Pre)", "PTAQ", "PTAQ(Pre)")
 _NAMES = {FLOOR: "Popular list", CEILING: "Retrained", VICTIM: "Victim"}
 
@@ -85,35 +102,42 @@ class Arranged:
 
 
 def arrange(result: Result) -> Arranged:
-    """Arrange the figures of ``result``; every figure is in one of the rows or among ``doubled``."""
-    setting = next(
-        ((f.data, f.victim, f.clone) for f in result.figures if f.attack not in _NAMES),
-        (result.data.name, None, None),
-    )
-    rows: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
-    doubled = []
-    for figure in result.figures:
-        figures = rows.setdefault((figure.attack, _label(figure, setting)), {})
-        key = (figure.metric, figure.users)
-        if key in figures:
-            doubled.append(figure)
-        else:
-            figures[key] = figure
-    made = [Row(attack=attack, label=label, figures=figures) for (attack, label), figures in rows.items()]
+    """Arrange the figures of stealing; every one of them is in one of the rows or among ``doubled``."""
+    stealing = [figure for figure in result.figures if figure.threat != "membership"]
+    made, doubled = rows_of(stealing)
     references = {row.attack: row for row in made if row.is_reference}
     order = {attack: place for place, attack in enumerate(_ATTACKS)}
     attacks = [row for row in made if not row.is_reference]
     return Arranged(
-        k=_list_length(result),
+        k=_list_length(stealing, result.spec.get("k")),
         floor=references.get(FLOOR),
         attacks=tuple(sorted(attacks, key=lambda row: order.get(row.attack, len(order)))),
         ceiling=references.get(CEILING),
         victim=references.get(VICTIM),
-        doubled=tuple(doubled),
+        doubled=doubled,
     )
 
 
-def _label(figure: Figure, setting: tuple[str, str | None, str | None]) -> str:
+def rows_of(figures: Sequence[Figure]) -> tuple[tuple[Row, ...], tuple[Figure, ...]]:
+    """Return a row an attack, and the figures that stand more than once for the same users and metric."""
+    setting = next(
+        ((f.data, f.victim, f.clone) for f in figures if f.attack not in _NAMES),
+        (None, None, None),
+    )
+    rows: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
+    doubled = []
+    for figure in figures:
+        own = rows.setdefault((figure.attack, _label(figure, setting)), {})
+        key = (figure.metric, figure.users)
+        if key in own:
+            doubled.append(figure)
+        else:
+            own[key] = figure
+    made = (Row(attack=attack, label=label, figures=own) for (attack, label), own in rows.items())
+    return tuple(made), tuple(doubled)
+
+
+def _label(figure: Figure, setting: tuple[str | None, str | None, str | None]) -> str:
     # A result holds one setting; a row of another one says how it differs, so that the two stay apart.
     if figure.attack in _NAMES:
         return _NAMES[figure.attack]
@@ -125,10 +149,9 @@ def _label(figure: Figure, setting: tuple[str, str | None, str | None]) -> str:
     return f"{attack} ({', '.join(others)})" if others else attack
 
 
-def _list_length(result: Result) -> int:
-    named = [f.metric.partition("@")[2] for f in result.figures if f.metric.startswith("agreement@")]
+def _list_length(figures: Sequence[Figure], wanted: object) -> int:
+    named = [f.metric.partition("@")[2] for f in figures if f.metric.startswith("agreement@")]
     lengths = [int(text) for text in named if text.isdecimal()]
-    wanted = result.spec.get("k")
     if isinstance(wanted, int) and (wanted in lengths or not lengths):
         return wanted
     return lengths[0] if lengths else 50
@@ -164,3 +187,11 @@ def ends(figure: Figure, digits: int, scale: int = 1) -> str:
         return ""
     between = " to " if min(figure.low, figure.high) < 0 else "–"
     return between.join(number(scale * end, digits) for end in (figure.low, figure.high))
+
+
+def decimals(figure: Figure | None, *, interval: bool, digits: int = 3) -> str:
+    """Return a figure as decimals, ``0.647 (0.623–0.671)``; ``NOT_MEASURED`` where it has no value."""
+    if figure is None or figure.value is None:
+        return NOT_MEASURED
+    between = ends(figure, digits) if interval else ""
+    return f"{number(figure.value, digits)} ({between})" if between else number(figure.value, digits)

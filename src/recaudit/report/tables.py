@@ -1,4 +1,4 @@
-"""The headline figures as a terminal table and as Markdown, and all figures as CSV."""
+"""The headline figures as terminal tables and as Markdown, and all figures as CSV."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,29 +11,47 @@ from rich.table import Table
 from rich.text import Text
 
 from recaudit.files import whole_file
+from recaudit.report.membership_rows import arrange_membership
+from recaudit.report.membership_tables import membership_markdown, membership_tables, without_a_place
 from recaudit.report.result import Figure, Result
-from recaudit.report.rows import Arranged, Row, arrange, ends, number, printable
+from recaudit.report.rows import NOT_MEASURED, Arranged, Row, arrange, decimals, number, printable
 from recaudit.report.words import caution, setting
 
 __all__ = ["COLUMNS", "lists_asked", "markdown_table", "seconds_taken", "terminal_table", "write_figures_csv"]
 
-COLUMNS = ("data", "victim", "clone", "attack", "users", "metric", "value", "low", "high", "seeds")
+COLUMNS = (
+    *("data", "victim", "clone", "attack", "users", "metric", "value", "low", "high", "seeds"),
+    *("threat", "serving"),
+)
 """The columns of ``figures.csv``, in order."""
 
 _METRICS = {"seconds", "lists", "users", "items"}
 _METRICS_AT_K = {"agreement", "place", "rbo", "recall", "ndcg"}
 _GROUPS = {"all", "queried", "unqueried"}
-_NOT_MEASURED = "–"
 
 
 def terminal_table(result: Result) -> RenderableType:
-    """Return the headline table for a terminal, with what to read with care below it.
+    """Return the headline tables for a terminal, with what to read with care below them.
 
-    One row an attack, the floor above and the ceiling below them, shares from 0 to 1 as in ``figures.csv``.
-    It fits 100 columns and 80, where intervals go below their values. Attacks that the report does not know
-    have a row like any other; figures of metrics that it does not know follow in a table.
+    Stealing: one row an attack, the floor above and the ceiling below them. Membership inference, where it
+    was measured: one table a way of serving. Shares from 0 to 1 as in ``figures.csv``. They fit 100 columns
+    and 80, where intervals go below their values. Attacks that the report does not know have a row like any
+    other; figures of metrics that it does not know follow in a table.
     """
-    arranged = arrange(result)
+    arranged, membership = arrange(result), arrange_membership(result)
+    parts: list[RenderableType] = []
+    if arranged.rows or membership is None:
+        parts += [_table(result, arranged), Padding(Text(_caption(arranged)), (1, 0, 0, 0))]
+    if membership is not None:
+        parts += [*([] if parts else [Text(setting(result))]), *membership_tables(membership)]
+    parts += [Padding(Text(f"Note: {note}"), (1, 0, 0, 0)) for note in caution(result, arranged)]
+    stealing = [figure for figure in result.figures if figure.threat != "membership"]
+    unknown = [figure for figure in stealing if not _has_a_place(figure, arranged)]
+    unknown += [] if membership is None else without_a_place(membership)
+    return Group(*parts, *([_other_figures(unknown)] if unknown else []))
+
+
+def _table(result: Result, arranged: Arranged) -> Table:
     table = Table(
         title=Text(setting(result)),
         box=box.SIMPLE_HEAD,
@@ -57,19 +75,21 @@ def terminal_table(result: Result) -> RenderableType:
             style=style,
             end_section=row is arranged.floor or last_attack,
         )
-    notes = [_caption(arranged), *(f"Note: {note}" for note in caution(result, arranged))]
-    parts: list[RenderableType] = [table, *(Padding(Text(note), (1, 0, 0, 0)) for note in notes)]
-    unknown = [figure for figure in result.figures if not _has_a_place(figure, arranged)]
-    return Group(*parts, *([_other_figures(unknown)] if unknown else []))
+    return table
 
 
 def markdown_table(result: Result) -> str:
-    """Return the headline table as Markdown, with the rows and columns of ``terminal_table``."""
-    arranged = arrange(result)
-    headings = ["".join(heading) for heading in _headings(arranged)]
-    lines = [_markdown_row(["attack", *headings]), "|---" + "|---:" * len(headings) + "|"]
-    lines += [_markdown_row([row.label, *_cells(result, arranged, row)]) for row in arranged.rows]
-    return "\n".join([*lines, "", f"{setting(result)}. {_caption(arranged)}", ""])
+    """Return the headline tables as Markdown, with the rows and columns of ``terminal_table``."""
+    arranged, membership = arrange(result), arrange_membership(result)
+    parts = []
+    if arranged.rows or membership is None:
+        headings = ["".join(heading) for heading in _headings(arranged)]
+        lines = [_markdown_row(["attack", *headings]), "|---" + "|---:" * len(headings) + "|"]
+        lines += [_markdown_row([row.label, *_cells(result, arranged, row)]) for row in arranged.rows]
+        parts.append("\n".join([*lines, "", f"{setting(result)}. {_caption(arranged)}", ""]))
+    if membership is not None:
+        parts += [*([] if parts else [f"{setting(result)}.\n"]), membership_markdown(membership)]
+    return "\n".join(parts)
 
 
 def write_figures_csv(result: Result, path: Path) -> None:
@@ -121,30 +141,23 @@ def _cells(result: Result, arranged: Arranged, row: Row) -> list[str]:
     agreement, place, rbo, recall = map(arranged.metric, ("agreement", "place", "rbo", "recall"))
     lists, seconds = lists_asked(result, row), seconds_taken(result, row)
     return [
-        _estimate(row.find(agreement, "unqueried"), interval=True),
-        _estimate(row.find(agreement, "queried"), interval=True),
-        _estimate(row.find(place, "unqueried", "all"), interval=False, digits=2),
-        _estimate(row.find(rbo, "unqueried", "all"), interval=False),
-        _estimate(row.find(recall, "all", "unqueried"), interval=False),
-        _NOT_MEASURED if lists is None else number(lists),
-        _NOT_MEASURED if seconds is None else number(seconds, 0 if seconds >= 10 else 1),
+        decimals(row.find(agreement, "unqueried"), interval=True),
+        decimals(row.find(agreement, "queried"), interval=True),
+        decimals(row.find(place, "unqueried", "all"), interval=False, digits=2),
+        decimals(row.find(rbo, "unqueried", "all"), interval=False),
+        decimals(row.find(recall, "all", "unqueried"), interval=False),
+        NOT_MEASURED if lists is None else number(lists),
+        NOT_MEASURED if seconds is None else number(seconds, 0 if seconds >= 10 else 1),
     ]
-
-
-def _estimate(figure: Figure | None, *, interval: bool, digits: int = 3) -> str:
-    if figure is None or figure.value is None:
-        return _NOT_MEASURED
-    between = ends(figure, digits) if interval else ""
-    return f"{number(figure.value, digits)} ({between})" if between else number(figure.value, digits)
 
 
 def _caption(arranged: Arranged) -> str:
     recall = arranged.metric("recall")
     own = arranged.victim and arranged.victim.find(recall, "all", "unqueried")
-    victim = f"; the victim’s own is {_estimate(own, interval=True)}" if own else ""
+    victim = f"; the victim’s own is {decimals(own, interval=True)}" if own else ""
     return (
         "In brackets: 95 % intervals. Place: 0 is the popular list, 1 the victim retrained with another "
-        f"seed. Recall: the clone’s own{victim}. {_NOT_MEASURED}: not measured or not available."
+        f"seed. Recall: the clone’s own{victim}. {NOT_MEASURED}: not measured or not available."
     )
 
 
@@ -163,7 +176,7 @@ def _other_figures(figures: Sequence[Figure]) -> RenderableType:
     table.add_column("value", justify="right")
     for figure in figures:
         names = (Text(printable(name)) for name in (figure.attack, figure.users, figure.metric))
-        table.add_row(*names, _estimate(figure, interval=True))
+        table.add_row(*names, decimals(figure, interval=True))
     return Padding(table, (1, 0, 0, 0))
 
 
