@@ -71,7 +71,7 @@ BLIND_WORDS = {
     "seen item": "whether the list holds an item of the user’s history",
     "history length": "number of items in the user’s history",
     "list constancy": "how much the list is one that others get too",
-    "best single feature": "the best of these, chosen on the attacker’s own shadow model",
+    "best single feature": "the best of these and of those of “rich”, chosen on one shadow model",
 }
 """What each detector of the blind panel looks at."""
 
