@@ -21,6 +21,9 @@ __all__ = ["BEST_SINGLE", "BlindResult", "blind_panel"]
 
 BEST_SINGLE = "best single feature"
 
+# Log-odds a standard deviation where the regression's slope contradicts the AUC: an order, and no more.
+LEAST_SLOPE = 1e-6
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BlindResult:
@@ -70,12 +73,12 @@ def oriented(
         asked: the values to score.
     """
     sign = float(np.sign(auc(known, labels) - 0.5))
-    flat = Logistic(strength=1.0).fit(sign * known[:, None], labels, 0)
-    ends = flat(np.array([[0.0], [1.0]]))
-    slope = max(ends[1] - ends[0], np.finfo(np.float32).tiny) if sign else 0.0
+    fitted = Logistic(strength=1.0).fit(sign * known[:, None], labels, 0)
+    start, end = fitted(np.array([[0.0], [1.0]]))
     if not sign:
-        return np.full(len(asked), ends[0])
-    scores: Float64[np.ndarray, "C"] = ends[0] + slope * sign * asked
+        return np.full(len(asked), start)
+    slope = max(end - start, LEAST_SLOPE / known.std())
+    scores: Float64[np.ndarray, "C"] = start + slope * sign * asked
     return scores
 
 

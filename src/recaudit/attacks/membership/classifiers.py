@@ -160,12 +160,17 @@ def _fitted(model: Any, features: Float[np.ndarray, "N F"], labels: Bool[np.ndar
     """Fit ``model`` and return its log-odds, those of certainty made finite."""
     if labels.all() or not labels.any():
         raise ValueError(f"{labels.sum()} members among {len(labels)} rows: telling them apart needs both")
-    model.fit(features, labels)
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - scikit-learn needs and brings it
+
+    # Audits run as many processes as there are cores: threads that fight for cores are many times slower.
+    with threadpool_limits(limits=1):
+        model.fit(features, labels)
 
     def log_odds(rows: Float[np.ndarray, "U F"]) -> Float64[np.ndarray, "U"]:
-        if hasattr(model, "decision_function"):
-            return np.asarray(model.decision_function(rows), dtype=np.float64)
-        outside, inside = np.clip(model.predict_proba(rows).astype(np.float64), NEAREST, 1 - NEAREST).T
+        with threadpool_limits(limits=1):
+            if hasattr(model, "decision_function"):
+                return np.asarray(model.decision_function(rows), dtype=np.float64)
+            outside, inside = np.clip(model.predict_proba(rows).astype(np.float64), NEAREST, 1 - NEAREST).T
         result: np.ndarray = np.log(inside) - np.log(outside)
         return result
 

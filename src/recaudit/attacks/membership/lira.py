@@ -1,9 +1,9 @@
 """Likelihood ratios of served lists against shadow models (LiRA).
 
 Carlini et al. 2022, "Membership Inference Attacks From First Principles": the score is the log of
-p(served | member) / p(served | not), with both likelihoods from models that did and did not know the very user
-(Eq. 3 and 4). They fit a Gaussian to the model's confidence in each case; a list has none, so there are two
-kinds here: a categorical likelihood of each item's place, and a Gaussian of the rich classifier's log-odds.
+p(served | member) / p(served | not), each likelihood from models that did or did not know the very user (Eq.
+3 and 4). They fit a Gaussian to the model's confidence in each case; a list has none, so there are two kinds
+here: a categorical likelihood of each item's place, and a Gaussian of the rich classifier's log-odds.
 
 A handful of shadow models is too few for likelihoods of each user's own. What few models say of him is put in
 a few numbers (how often he was served an item; his mean log-odds), and the likelihood given these numbers is
