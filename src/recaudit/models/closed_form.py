@@ -9,6 +9,7 @@ Shapes are named B for users of a batch, M for items a user, D for factors and H
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -81,20 +82,29 @@ def table_dots(
             torch.index_select(items_table, 0, chosen, out=q_m)
             torch.sum(torch.mul(p, q_m, out=spare), dim=-1, out=scores_m)
 
-    def write(gradient: Tensor) -> None:
-        work.check(turn)
-        work.begin()  # what the buffers hold is overwritten below
-        torch.mul(q[0], gradient[0][:, None], out=spare)
-        for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
-            spare.addcmul_(q_m, gradient_m[:, None])
-        work.add(users_table, users, spare)
-        if not items_table.requires_grad:
-            return
-        for q_m, gradient_m, chosen in zip(q, gradient, items, strict=True):
-            work.add(items_table, chosen, torch.mul(p, gradient_m[:, None], out=q_m))
-
+    write = partial(_write_dots, work, turn, (users_table, items_table), (users, items), (p, q, spare))
     scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
     return scores
+
+
+def _write_dots(  # noqa: PLR0917 - a hook is called with the gradient alone, behind what it was made with
+    work: Workspace,
+    turn: int,
+    tables: tuple[Tensor, Tensor],
+    chosen: tuple[Tensor, Tensor],
+    buffers: tuple[Tensor, list[Tensor], Tensor],
+    gradient: Tensor,
+) -> None:
+    """Write the gradients of both tables from that of the scores."""
+    (users_table, items_table), (users, items), (p, q, spare) = tables, chosen, buffers
+    work.check(turn)
+    work.begin()  # what the buffers hold is overwritten below
+    torch.mul(q[0], gradient[0][:, None], out=spare)
+    for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
+        spare.addcmul_(q_m, gradient_m[:, None])
+    work.add(users_table, users, spare)
+    for q_m, gradient_m, rows_m in zip(q, gradient, items, strict=True):
+        work.add(items_table, rows_m, torch.mul(p, gradient_m[:, None], out=q_m))
 
 
 def sparse_dots(
@@ -119,17 +129,27 @@ def sparse_dots(
             scores += biases[0].index_select(0, users)
             scores += biases[1].index_select(0, items)
 
-    def write(gradient: Tensor) -> None:
-        column = gradient[:, None]
-        _add_rows(users_table, users, column * q)
-        if items_table.requires_grad:
-            _add_rows(items_table, items, column * p)
-        if biases is not None:
-            _add_rows(biases[0], users, gradient.clone())
-            _add_rows(biases[1], items, gradient.clone())
-
+    write = partial(_write_rows, (users_table, items_table), (users, items), (p, q), biases)
     scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
     return scores
+
+
+def _write_rows(
+    tables: tuple[Tensor, Tensor],
+    chosen: tuple[Tensor, Tensor],
+    vectors: tuple[Tensor, Tensor],
+    biases: tuple[Tensor, Tensor] | None,
+    gradient: Tensor,
+) -> None:
+    """Add each pair's rows to the tables' sparse gradients, from the gradient of the scores."""
+    (users_table, items_table), (users, items), (p, q) = tables, chosen, vectors
+    column = gradient[:, None]
+    _add_rows(users_table, users, column * q)
+    if items_table.requires_grad:
+        _add_rows(items_table, items, column * p)
+    if biases is not None:
+        _add_rows(biases[0], users, gradient.clone())
+        _add_rows(biases[1], items, gradient.clone())
 
 
 def _add_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
