@@ -13,11 +13,13 @@ from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
 from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
+from recaudit.models.private import PrivateItemKNN, PrivateLFM
 from recaudit.models.ranking import top_k
 from recaudit.models.registry import MODELS, model_spec
 from recaudit.models.saving import load_model, save_model
 from recaudit.models.training import GradientDescent, Optimisation, Stopping
 
+NAMES = "bpr, item-knn, lfm, lmf, ncf, popularity, private-item-knn, private-lfm"
 QUICK = {
     "embedding_size": 8,
     "optimisation": Optimisation(learning_rate=0.03, batch_size=256),
@@ -192,6 +194,18 @@ class TestLFMWithBiasesAndSeveralNegatives(RecommenderSpecContract):
     judged = False
 
 
+class TestPrivateItemKNN(RecommenderSpecContract):
+    spec = PrivateItemKNN(neighbours=7, threshold=0)
+
+    def test_only_a_trained_one_has_a_log(self, fitted):
+        assert fitted.log is None  # nothing is trained: its random numbers are noise
+
+
+class TestPrivateLFM(RecommenderSpecContract):
+    spec = PrivateLFM(embedding_size=8, epochs=3, sample_rate=0.5)
+    judged = False
+
+
 def test_every_model_of_the_registry_is_under_contract():
     under = {type(kind.spec) for kind in RecommenderSpecContract.__subclasses__()}
     assert under == set(MODELS.values())
@@ -200,8 +214,8 @@ def test_every_model_of_the_registry_is_under_contract():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "victim: no model is named; name one of bpr, item-knn, lfm, lmf, ncf, popularity"),
-        ({"model": 3}, "victim: unknown model 3; expected one of: bpr, item-knn, lfm, lmf, ncf, popularity"),
+        ({}, f"victim: no model is named; name one of {NAMES}"),
+        ({"model": 3}, f"victim: unknown model 3; expected one of: {NAMES}"),
         ({"model": "bpr", "embedding_size": 0}, r"victim\.embedding_size: .*than or equal to 1; found 0"),
         ({"model": "bpr", "optimisation": {"learning_rat": 1}}, r"'victim\.optimisation\.learning_rat'; did"),
         ({"model": "bpr", "optimisation": {"learning_rate": float("inf")}}, "finite number; found inf"),

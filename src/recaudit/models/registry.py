@@ -10,6 +10,7 @@ from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
 from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
+from recaudit.models.private import PrivateItemKNN, PrivateLFM
 from recaudit.validation import validated
 
 __all__ = ["MODELS", "distribution", "model_spec"]
@@ -21,6 +22,8 @@ MODELS: Mapping[str, type[Any]] = {
     "lmf": LMF,
     "ncf": NCF,
     "lfm": LFM,
+    "private-item-knn": PrivateItemKNN,
+    "private-lfm": PrivateLFM,
 }
 
 ENTRY_POINTS = "recaudit.models"
