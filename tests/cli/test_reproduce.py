@@ -21,6 +21,7 @@ from recaudit.experiments import execute, plan
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.results import COLUMNS
 from recaudit.papers import STATISTICS, grid_names
+from recaudit.validation import validated
 
 TABLE = "zhu2023/table4"
 COMMAND = """
@@ -168,12 +169,16 @@ def test_the_list_without_data_names_all_and_makes_no_store(recaudit, monkeypatc
     monkeypatch.chdir(tmp_path)
     code, out, _ = recaudit("reproduce", "list")
     assert code == 0
-    rows = [line for line in out.splitlines() if "zhu2023/" in line]
-    assert [row.split()[1] for row in rows] == [STATISTICS, *grid_names()]
-    assert all("no data" in row for row in rows[1:])
+    rows = [line for line in out.splitlines() if "zhu2023/" in line or "hu2023/" in line]
+    names = [row.split()[1] for row in rows]
+    membership = [name for name in grid_names() if name.startswith("hu2023/")]
+    assert names == [*membership, STATISTICS, *(name for name in grid_names() if name not in membership)]
+    assert len(membership) == 7
+    assert all("no data" in row for name, row in zip(names, rows, strict=True) if name != STATISTICS)
     lines = [line for line in out.splitlines() if line.startswith("No data: ")]
-    assert len(lines) == 1, "what all lack is said once"
-    assert "run: recaudit data fetch ml-1m" in lines[0]
+    assert len(lines) == 2, "what several lack is said once"
+    assert "run: recaudit data fetch ml-latest-small" in lines[0]
+    assert "run: recaudit data fetch ml-1m" in lines[1]
     assert not list(tmp_path.iterdir())
 
 
@@ -245,6 +250,65 @@ def test_the_page_shows_cells_without_data_as_not_measured(recaudit, paper, lack
     shown = figures(paper / "docs" / "reproduction").filter(pl.col("value").is_not_null())
     assert set(shown["data"]) == {"small"}
     assert set(shown["epochs"]) == {4, 20}
+
+
+@pytest.fixture
+def membership(grid, monkeypatch, paper) -> Grid:
+    """Let a small experiment of membership inference be all that there is."""
+    few = validated(
+        Grid,
+        {
+            "name": "hu2023/fig1",
+            "title": "A small experiment of membership inference",
+            "source": "Nobody, Figure 1",
+            "base": {
+                "data": grid.base["data"],
+                "threats": ["membership"],
+                "k": 10,
+                "victim": {"model": "lfm", "embedding_size": 4, "epochs": 2},
+                "membership": {"attacks": ["difference"], "vectors": 4},
+            },
+            "axes": {"membership.serving": ["popular", "everyone-folded"]},
+            "seeds": 2,
+            "metric": "auc",
+            "users": "candidates",
+            "shown": ["difference", "blind: popular share"],
+            "picture": "roc",
+        },
+    )
+    for module in ("recaudit.papers", "recaudit.papers.catalogue"):
+        monkeypatch.setattr(f"{module}.load_grid", {few.name: few}.__getitem__)
+        monkeypatch.setattr(f"{module}.grid_names", lambda: (few.name,))
+    return few
+
+
+def test_membership_inference_has_its_table_and_a_page_of_its_own(recaudit, membership, paper) -> None:
+    code, out, _ = recaudit("reproduce", membership.name, "--out", "out")
+    assert code == 0
+    for words in ("strangers get the popular list", "everyone folded in", "difference", "NDCG@10", "TPR"):
+        assert words in out
+    frame = pl.read_parquet("out/results.parquet")
+    ours = frame.filter(metric="auc", users="candidates")
+    assert {"difference", "null: difference", "blind: popular share"} <= set(ours["attack"])
+    assert set(ours["serving"]) == {"popular", "everyone-folded"}
+    assert set(frame["threat"]) == {"membership"}
+    assert frame["clone"].null_count() == len(frame)
+    curve = frame.filter(metric="roc", attack="difference", serving="popular").sort("fpr")
+    assert curve["fpr"].is_between(0, 1).all()
+    assert curve["value"].diff().drop_nulls().min() >= 0, "a ROC curve never falls"
+    assert frame.filter(pl.col("metric") != "roc")["fpr"].null_count() == len(
+        frame.filter(pl.col("metric") != "roc")
+    )
+    narrow = recaudit("reproduce", membership.name, "--only", "attack=difference", "--out", "part")
+    assert (narrow[0], narrow[2]) == (0, ""), "what is shown changes, nothing is computed"
+    assert "popular share" not in narrow[1]
+    code, out, _ = recaudit("reproduce", "page", "--paper", "hu2023")
+    assert (code, out) == (0, "Page: docs/membership-reproduction.md\n")
+    text = Path("docs/membership-reproduction.md").read_text("utf-8")
+    assert "A small experiment of membership inference" in text
+    assert "membership-reproduction/drawn.svg" in text
+    assert figures(paper / "docs" / "membership-reproduction").equals(figures(paper / "out"))
+    assert not Path("docs/reproduction.md").exists()
 
 
 def test_an_experiment_without_some_data_names_the_part_that_can_run(recaudit, lacking, finished) -> None:

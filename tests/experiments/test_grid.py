@@ -55,6 +55,7 @@ def test_a_cell_has_short_labels_and_the_axes_laid_into_the_base() -> None:
         "data": {"source": "ml-1m"},
         "victim": {"embedding_size": 8, "model": "lmf"},
         "split": {"heldout": 0.2, "known": 0.2},
+        "threats": ["stealing"],
         "seeds": 2,
     }
     assert cell.metric == "agreement@50"
@@ -103,6 +104,11 @@ def test_the_metric_follows_an_axis_of_lengths() -> None:
         ({"metric": "agreement@k"}, "metric: found 'agreement@k'"),
         ({"axes": {"k": [5]}, "seeds_of": []}, "metric: found 'agreement@50'"),
         ({"metric": "agreement"}, "metric: "),
+        ({"metric": "auc"}, "metric: found 'auc', which base.threats [stealing] does not have"),
+        ({"metric": "tpr@0.01"}, "metric: found 'tpr@0.01', which base.threats [stealing] does not have"),
+        ({"users": "candidates"}, "users: found 'candidates', which base.threats [stealing] does not have"),
+        ({"picture": "roc"}, "picture: found 'roc', which base.threats [stealing] does not have"),
+        ({"variants": {"none": {}}}, "variants: found none; no axis 'variant'"),
         ({"seeds": 0}, "seeds: "),
         ({"users": "everybody"}, "users: "),
         ({"seeds_of": [{"where": {"data": ["stem"]}, "seeds": 1}]}, "seeds_of: no cell has data stem"),
@@ -113,6 +119,112 @@ def test_a_grid_that_does_not_hold_together_is_refused(changes: dict[str, object
     with pytest.raises(UsageError) as caught:
         grid(**changes)
     assert str(caught.value).startswith(said)
+
+
+INFERS: dict[str, Any] = {
+    "name": "paper/fig1",
+    "title": "A planted grid of membership inference",
+    "source": "Nobody (2000), Figure 1",
+    "base": {
+        "threats": ["membership"],
+        "k": 50,
+        "victim": {"model": "lfm"},
+        "membership": {"attacks": ["stack"], "settings": {"stack": {"rounds": 3}}},
+    },
+    "axes": {"membership.serving": ["popular", "fold-in"], "variant": ["none", "short", "strong"]},
+    "variants": {
+        "none": {},
+        "short": {"k": 10},
+        "strong": {"victim.optimisation.reg": 0.05, "membership.serving": "popular-random"},
+    },
+    "seeds": 2,
+    "metric": "auc",
+    "users": "candidates",
+    "shown": ["stack", "blind: popular share"],
+    "picture": "frontier",
+}
+
+
+def infers(**changes: object) -> Grid:
+    return validated(Grid, {**INFERS, **changes})
+
+
+def test_a_variant_lays_its_values_over_the_base_together() -> None:
+    none, short, strong = infers().cells()[:3]
+    assert [cell.labels["variant"] for cell in (none, short, strong)] == ["none", "short", "strong"]
+    assert (none.values["k"], short.values["k"]) == (50, 10)
+    assert none.values["victim"] == {"model": "lfm"}
+    assert strong.values["victim"] == {"model": "lfm", "optimisation": {"reg": 0.05}}
+    assert none.values["membership"]["serving"] == "popular"
+    assert strong.values["membership"]["serving"] == "popular-random"
+    assert "variant" not in none.values
+
+
+def test_a_grid_of_membership_inference_shows_attacks_that_it_does_not_run() -> None:
+    grid = infers()
+    assert grid.infers
+    assert grid.attacks == ("stack", "blind: popular share")
+    assert {cell.metric for cell in grid.cells()} == {"auc"}
+    assert {tuple(cell.values["threats"]) for cell in grid.cells()} == {("membership",)}
+    assert "attacks" not in grid.cells()[0].values
+
+
+@pytest.mark.parametrize("metric", ["auc", "accuracy", "tpr@0.01", "tpr@0.001"])
+def test_metrics_of_membership_inference(metric: str) -> None:
+    axes = {**INFERS["axes"], "k": [10, 20]}  # the metric does not follow the lists' length
+    assert {cell.metric for cell in infers(metric=metric, axes=axes).cells()} == {metric}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"metric": "auc@5"}, "metric: found 'auc@5', which base.threats [membership] does not have"),
+        ({"metric": "tpr@1"}, "metric: found 'tpr@1', which base.threats [membership] does not have"),
+        ({"metric": "tpr@0.x"}, "metric: "),
+        ({"metric": "agreement@50"}, "metric: found 'agreement@50', which base.threats [membership]"),
+        ({"users": "unqueried"}, "users: found 'unqueried', which base.threats [membership] does not have"),
+        ({"shown": []}, "shown: expected a list of names, found ()"),
+        (
+            {"base": {**INFERS["base"], "threats": ["membership", "stealing"]}},
+            "base.threats: found ['membership', 'stealing'], expected [stealing] or [membership]",
+        ),
+        ({"base": {**INFERS["base"], "threats": "membership"}}, "base.threats: found 'membership', expected"),
+        ({"variants": {"none": {}}}, "variants: found none; the axis 'variant' names none, short, strong"),
+        ({"variants": {}}, "variants: found nothing; the axis 'variant' names none, short, strong"),
+        (
+            {"variants": {**INFERS["variants"], "strong": {"victim": "bpr", "victim.model.x": 1}}},
+            "variants.strong.victim.model.x: the base's 'model' is 'bpr', which has no keys inside",
+        ),
+        (
+            {"variants": {**INFERS["variants"], "short": {"membership": "x"}}},
+            "variants.short.membership: would take the place of the base's",
+        ),
+        ({"variants": {**INFERS["variants"], "short": {"k": [1]}}}, "variants.short.k"),
+        (
+            {"variants": {}, "axes": {"membership.serving": ["popular"]}},
+            "picture: frontier has a point a variant; there is no axis 'variant'",
+        ),
+    ],
+)
+def test_a_grid_of_membership_inference_that_does_not_hold_together_is_refused(
+    changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        infers(**changes)
+    assert str(caught.value).startswith(said)
+
+
+def test_narrowing_to_an_attack_changes_what_is_shown_and_nothing_that_is_run() -> None:
+    part = narrowed(infers(), parse_only("attack=blind: popular share"), None)
+    assert part.shown == part.attacks == ("blind: popular share",)
+    assert [cell.values for cell in part.cells()] == [cell.values for cell in infers().cells()]
+
+
+def test_narrowing_to_a_variant_leaves_the_others_out() -> None:
+    part = narrowed(infers(), parse_only("variant=short,serving=popular"), None)
+    assert part.variants == {"short": {"k": 10}}
+    assert [cell.values["k"] for cell in part.cells()] == [10]
+    assert validated(Grid, part.model_dump(mode="json")) == part
 
 
 def test_only_is_read_from_one_text() -> None:

@@ -41,6 +41,9 @@ def test_the_table_has_the_figures_of_an_audit_without_a_store(make_grid, finish
             "common_items": 1.0,
             "mixed": 0,
             "queries": None,
+            "threat": "stealing",
+            "serving": None,
+            "fpr": None,
         }
 
 

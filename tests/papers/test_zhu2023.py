@@ -19,7 +19,7 @@ from recaudit.errors import UsageError
 from recaudit.experiments.grid import narrowed, parse_only
 from recaudit.papers import STATISTICS, grid_names, load_grid, published, statistics
 
-NAMES = grid_names()
+NAMES = tuple(name for name in grid_names() if name.startswith("zhu2023/"))
 PICTURES = {f"zhu2023/figure{number}" for number in range(2, 10)}
 
 OWN = {f"zhu2023/{name}" for name in ("epochs", "patience", "undefended")}

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["reproduce_app"]
 
-PAPERS = {"zhu2023": "Model Stealing Attack against Recommender System (Zhu et al. 2023)"}
+PAPERS = {
+    "zhu2023": "Model Stealing Attack against Recommender System (Zhu et al. 2023)",
+    "hu2023": "Membership Inference Attacks Against Latent Factor Model (Hu)",
+}
+PAGES = {"zhu2023": "reproduction", "hu2023": "membership-reproduction"}
+"""What the page of a paper and the folder of its pictures are called."""
 
 reproduce_app = App(
     name="reproduce", help="Run a paper's experiments and set ours beside the published values."
@@ -107,12 +112,14 @@ def list_experiments(*, store: Folder | None = None) -> None:
     folder = store or default_store()
     table = Table("experiment", "what it asks", "cells", "seeds", "whole", "left", title="Experiments")
     table.columns[0].no_wrap = table.columns[4].no_wrap = table.columns[5].no_wrap = True
-    table.add_row(STATISTICS, "What the data sets hold", "", "", "seconds", "")
     lacking: dict[str, None] = {}
     with output.status("planning") as status:
         kept = Store(folder, say=output.warn, writes=False)
         costs = Costs(kept)
-        for name in grid_names():
+        for name in sorted((STATISTICS, *grid_names()), key=lambda name: name.partition("/")[0]):
+            if name == STATISTICS:
+                table.add_row(STATISTICS, "What the data sets hold", "", "", "seconds", "")
+                continue
             status.update(f"planning {name}")
             grid = load_grid(name)
             cells = grid.cells()
@@ -140,11 +147,12 @@ def page(*, paper: str = "zhu2023", store: Folder | None = None, out: Folder = P
     Args:
         paper: The paper whose experiments are shown.
         store: Folder of finished stages; $RECAUDIT_STORE or recaudit-store by default.
-        out: Folder for reproduction.md and the folder reproduction.
+        out: Folder for the page and the folder of its pictures: reproduction.md and reproduction, and for
+            the paper on membership membership-reproduction.md and membership-reproduction.
     """
     import polars as pl  # noqa: PLC0415
 
-    from recaudit.papers import grid_names, load_grid, statistics  # noqa: PLC0415
+    from recaudit.papers import STATISTICS, grid_names, load_grid, statistics  # noqa: PLC0415
     from recaudit.report.experiment_page import render_page  # noqa: PLC0415
     from recaudit.report.output import check_folder, write_page, write_results  # noqa: PLC0415
     from recaudit.store import versions  # noqa: PLC0415
@@ -156,7 +164,7 @@ def page(*, paper: str = "zhu2023", store: Folder | None = None, out: Folder = P
     output = Output()
     kept = open_store(store, output)
     spent = {stage.hash: stage.elapsed for stage in kept.stages()}
-    folder = out / "reproduction"
+    folder = out / PAGES[paper]
     check_folder(folder)
     sections = []
     absent: dict[str, None] = {}
@@ -166,7 +174,7 @@ def page(*, paper: str = "zhu2023", store: Folder | None = None, out: Folder = P
             grid = load_grid(name)
             absent |= dict.fromkeys(_absent(grid))
             sections.append(_section(grid, kept, spent, folder))
-        found = statistics()
+        found = statistics() if STATISTICS.startswith(f"{paper}/") else None
     if absent:
         output.warn(
             f"{', '.join(absent)}: no such data here, so that their cells are not measured on the page; "
@@ -175,8 +183,9 @@ def page(*, paper: str = "zhu2023", store: Folder | None = None, out: Folder = P
     write_results(pl.concat([section.frame for section in sections], how="diagonal"), folder)
     table = f"{folder.name}/results.parquet"
     text = render_page(PAPERS[paper], sections, statistics=found, table=table, versions=versions())
-    write_page(text, out / "reproduction.md")
-    output.say(f"Page: {out / 'reproduction.md'}")
+    written = out / f"{PAGES[paper]}.md"
+    write_page(text, written)
+    output.say(f"Page: {written}")
 
 
 def _section(grid: "Grid", store: "Store", spent: Mapping[str, float], folder: Path) -> "Section":

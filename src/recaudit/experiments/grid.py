@@ -19,7 +19,15 @@ Values = Annotated[tuple[Value, ...], Field(min_length=1)]
 ATTACK = "attack"
 """What narrows a grid's attacks, which are no axis: one audit runs them all."""
 
-ALONE: Mapping[str, str] = {"data": "source", "victim": "model", "clone": "model"}
+VARIANT = "variant"
+"""The axis whose values are the grid's named variants."""
+
+ALONE: Mapping[str, str] = {
+    "data": "source",
+    "victim": "model",
+    "clone": "model",
+    "membership.shadow": "model",
+}
 """Keys of a spec whose value may stand alone, and what it then is."""
 
 
@@ -63,16 +71,20 @@ class Grid(BaseModel):
         source: where the paper has it.
         remarks: what the paper leaves unsaid, and what was chosen.
         found: what came out, in words.
-        base: plain values of an audit's spec that all cells share; ``attacks`` is a list.
+        base: plain values of an audit's spec that all cells share; ``attacks`` is a list. ``threats`` names
+            the one threat of the experiment, stealing where it is left out.
         axes: values by the dotted key of a spec, such as ``victim`` or ``split.known``; the last one varies
-            fastest. An axis' short name is the last part of its key.
+            fastest. An axis' short name is the last part of its key. The axis ``variant`` runs over names of
+            ``variants``.
+        variants: by name, values by the dotted key of a spec, laid over the base together.
         seeds: the seeds 0..n-1 of a cell.
         seeds_of: exceptions to ``seeds``; the first that matches a cell counts.
         metric: the figure that is shown; ``@k`` stands for the length of the lists where that is an axis.
         users: whose figure that is.
         shown: the rows that are shown, by attack; where empty, those of ``base``'s attacks.
-        picture: how the figure is drawn, if at all: lines over the last axis, or the last two axes as a
-            heatmap, the last one across.
+        picture: how the figure is drawn, if at all: lines over the last axis, the last two axes as a
+            heatmap, the last one across, ROC curves, or the metric over the victim's quality, a point a
+            variant.
         across: what the last axis is called in the picture.
     """
 
@@ -85,12 +97,13 @@ class Grid(BaseModel):
     found: tuple[str, ...] = ()
     base: dict[str, Any]
     axes: dict[str, Values] = Field(min_length=1)
+    variants: dict[str, dict[str, Value]] = {}
     seeds: int = Field(ge=1)
     seeds_of: tuple[FewerSeeds, ...] = ()
-    metric: str = Field(pattern=r"^[a-z_]+@(k|[1-9]\d*)$")
-    users: Literal["all", "queried", "unqueried", "target"] = "unqueried"
+    metric: str = Field(pattern=r"^([a-z_]+@(k|[1-9]\d*)|auc|accuracy|tpr@0\.\d+)$")
+    users: Literal["all", "queried", "unqueried", "target", "candidates"] = "unqueried"
     shown: tuple[str, ...] = ()
-    picture: Literal["none", "lines", "heatmap"] = "none"
+    picture: Literal["none", "lines", "heatmap", "roc", "frontier"] = "none"
     across: str = ""
 
     @model_validator(mode="after")
@@ -105,10 +118,13 @@ class Grid(BaseModel):
                 raise ValueError(f"axes.{key}: a value is there twice")
         if "seeds" in self.base:
             raise ValueError("base.seeds: the grid's own seeds say how many; leave it out")
-        attacks = self.base.get("attacks")
-        if not (isinstance(attacks, list) and attacks and all(isinstance(one, str) for one in attacks)):
-            raise ValueError(f"base.attacks: expected a list of names, found {attacks!r}")
-        if self.metric.endswith("@k") != ("k" in self.axes):
+        self._check_threat()
+        named = self.axes.get(VARIANT, ())
+        if set(self.variants) != set(named):
+            found = ", ".join(self.variants) or "nothing"
+            expected = f"the axis {VARIANT!r} names {_listed(named)}" if named else f"no axis {VARIANT!r}"
+            raise ValueError(f"variants: found {found}; {expected}")
+        if not self.infers and self.metric.endswith("@k") != ("k" in self.axes):
             raise ValueError(
                 f"metric: found {self.metric!r}; @k is for a grid with the axis k, and only there"
             )
@@ -119,10 +135,37 @@ class Grid(BaseModel):
         self.cells()  # where a value cannot be laid over the base, that is said now
         return self
 
+    def _check_threat(self) -> None:
+        """See that attacks, metric, users and picture are of the grid's one threat."""
+        if self.base.get("threats", ["stealing"]) not in (["stealing"], ["membership"]):
+            raise ValueError(
+                f"base.threats: found {self.base['threats']!r}, expected [stealing] or [membership]"
+            )
+        attacks = self.shown if self.infers else self.base.get("attacks")
+        if not (attacks and isinstance(attacks, list | tuple) and all(isinstance(a, str) for a in attacks)):
+            where = "shown" if self.infers else "base.attacks"
+            raise ValueError(f"{where}: expected a list of names, found {attacks!r}")
+        threat = "membership" if self.infers else "stealing"
+        known = self.metric in ("auc", "accuracy") or self.metric.startswith("tpr@0.")
+        for key, value, fits in (
+            ("metric", self.metric, known == self.infers),
+            ("users", self.users, (self.users == "candidates") == self.infers),
+            ("picture", self.picture, self.infers or self.picture not in ("roc", "frontier")),
+        ):
+            if not fits:
+                raise ValueError(f"{key}: found {value!r}, which base.threats [{threat}] does not have")
+        if self.picture == "frontier" and VARIANT not in self.axes:
+            raise ValueError(f"picture: frontier has a point a variant; there is no axis {VARIANT!r}")
+
     @property
     def attacks(self) -> tuple[str, ...]:
         """The attacks of every cell, in order."""
-        return tuple(self.base["attacks"])
+        return self.shown if self.infers else tuple(self.base["attacks"])
+
+    @property
+    def infers(self) -> bool:
+        """Whether the experiment is one of membership inference."""
+        return bool(self.base.get("threats") == ["membership"])
 
     def cells(self) -> tuple[Cell, ...]:
         """Return the product of the axes over the base, the last axis fastest."""
@@ -133,13 +176,19 @@ class Grid(BaseModel):
 
     def _cell(self, point: Mapping[str, Value]) -> Cell:
         values = {key: _spelled_out(key, value) for key, value in deepcopy(self.base).items()}
+        values.setdefault("threats", ["stealing"])
         for key, value in point.items():
-            _lay(values, key, value)
+            if key != VARIANT:
+                _lay(values, key, value, where="axes")
+                continue
+            for dotted, laid in self.variants[str(value)].items():
+                _lay(values, dotted, laid, where=f"variants.{value}")
         labels = {_short(key): value for key, value in point.items()}
         fitting = (fewer.seeds for fewer in self.seeds_of if _meant(fewer, labels))
         seeds = next(fitting, self.seeds)
         values["seeds"] = seeds
-        metric = f"{self.metric.removesuffix('k')}{labels['k']}" if "k" in self.axes else self.metric
+        over_k = "k" in self.axes and self.metric.endswith("@k")
+        metric = f"{self.metric.removesuffix('k')}{labels['k']}" if over_k else self.metric
         return Cell(labels=labels, values=values, seeds=seeds, metric=metric)
 
     def _axis(self, name: str) -> tuple[Value, ...]:
@@ -155,7 +204,7 @@ def _spelled_out(key: str, value: Any) -> Any:
     return {ALONE[key]: value} if key in ALONE and isinstance(value, str) else value
 
 
-def _lay(values: dict[str, Any], dotted: str, value: Value) -> None:
+def _lay(values: dict[str, Any], dotted: str, value: Value, *, where: str) -> None:
     """Put ``value`` at a dotted key, into nested mappings that are made where there are none."""
     if dotted in ALONE:
         dotted = f"{dotted}.{ALONE[dotted]}"
@@ -163,9 +212,9 @@ def _lay(values: dict[str, Any], dotted: str, value: Value) -> None:
     for part in path:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):
-            raise ValueError(f"axes.{dotted}: the base's {part!r} is {values!r}, which has no keys inside")
+            raise ValueError(f"{where}.{dotted}: the base's {part!r} is {values!r}, which has no keys inside")
     if isinstance(values.get(last), dict):
-        raise ValueError(f"axes.{dotted}: would take the place of the base's {values[last]!r}")
+        raise ValueError(f"{where}.{dotted}: would take the place of the base's {values[last]!r}")
     values[last] = value
 
 
@@ -216,11 +265,15 @@ def narrowed(grid: Grid, only: Mapping[str, Sequence[str]], seeds: int | None) -
             raise UsageError(f"--only: {grid.name} has no axis {name!r}; it has {_listed(names)}")
     axes = {key: _kept(grid.name, _short(key), values, only) for key, values in grid.axes.items()}
     attacks = _kept(grid.name, ATTACK, grid.attacks, only)
-    base = {**grid.base, "attacks": list(attacks)}
+    base = dict(grid.base) if grid.infers else {**grid.base, "attacks": list(attacks)}
     if "settings" in base:
         gone = set(grid.attacks) - set(attacks)
         base["settings"] = {name: own for name, own in base["settings"].items() if name not in gone}
     changes: dict[str, Any] = {"base": base, "axes": axes, "seeds_of": tuple(_still_meant(grid, axes))}
+    if grid.infers:  # what is judged stays, as one stage judges all attacks
+        changes["shown"] = attacks
+    if VARIANT in axes:
+        changes["variants"] = {name: grid.variants[str(name)] for name in axes[VARIANT]}
     if seeds is not None:
         changes |= {"seeds": seeds, "seeds_of": ()}
     return grid.model_copy(update=changes)

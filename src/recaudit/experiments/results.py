@@ -25,12 +25,15 @@ COLUMNS: Mapping[str, Any] = {
     "common_items": pl.Float64,
     "mixed": pl.Int64,
     "queries": pl.Int64,
+    "threat": pl.String,
+    "serving": pl.String,
     "users": pl.String,
     "metric": pl.String,
     "value": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
     "seeds": pl.Int64,
+    "fpr": pl.Float64,
 }
 
 
@@ -39,7 +42,9 @@ def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
 
     A cell's rows have its values on the axes; an axis that is none of ``COLUMNS`` gets a column behind them.
     A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor,
-    the ceiling and the victim, as it tells cells apart; ``queries`` is null where there is no budget.
+    the ceiling and the victim, as it tells cells apart; ``queries`` is null where there is no budget. A grid
+    whose picture is ROC curves has their points too, as rows with the metric ``roc`` and the false positive
+    rate ``fpr``, which is null elsewhere.
     """
     rows: list[dict[str, Any]] = []
     others: dict[str, Any] = {}
@@ -48,7 +53,7 @@ def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
         seeds = finished_seeds(spec, store)
         others |= {name: _kind(value) for name, value in cell.labels.items() if name not in COLUMNS}
         if seeds:
-            found = _rows(grid.name, spec.model_copy(update={"seeds": seeds}), store)
+            found = _rows(grid, spec.model_copy(update={"seeds": seeds}), store)
             rows += [row | dict(cell.labels) for row in found]
     return pl.DataFrame(rows, schema={**COLUMNS, **others}, orient="row")
 
@@ -57,11 +62,11 @@ def _kind(value: str | int | float) -> Any:
     return {str: pl.String, int: pl.Int64, float: pl.Float64}[type(value)]
 
 
-def _rows(experiment: str, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
+def _rows(grid: Grid, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
     found = run_audit(spec, data=open_data(spec), store=store)
     cell = {
-        "experiment": experiment,
-        "clone": spec.clone_spec().model,
+        "experiment": grid.name,
+        "clone": None if grid.infers else spec.clone_spec().model,
         "k": spec.k,
         "known": spec.split.known,
         "auxiliary_share": spec.split.auxiliary_share,
@@ -69,4 +74,25 @@ def _rows(experiment: str, spec: AuditSpec, store: Store) -> list[dict[str, Any]
         "mixed": 0 if spec.defence is None else spec.defence.mixed,
         "queries": spec.queries,
     }
-    return [{**figure, **cell} for figure in found.content["figures"]]
+    figures = found.content["figures"]
+    points = _points(found.content["curves"], figures[0]) if grid.picture == "roc" else []
+    return [{**figure, **cell} for figure in (*figures, *points)]
+
+
+def _points(curves: list[dict[str, Any]], like: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the points of ROC curves as rows."""
+    common = {name: like[name] for name in ("data", "victim", "seeds", "threat")}
+    common |= {"users": "candidates", "metric": "roc"}
+    return [
+        {
+            **common,
+            "serving": curve["serving"],
+            "attack": curve["attack"],
+            "fpr": fpr,
+            "value": value,
+            "low": low,
+            "high": high,
+        }
+        for curve in curves
+        for fpr, value, low, high in zip(curve["fpr"], curve["tpr"], curve["low"], curve["high"], strict=True)
+    ]

@@ -3,12 +3,13 @@
 import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Any
 
 import polars as pl
 import yaml
 
 from recaudit.errors import UsageError, nearest
-from recaudit.experiments.grid import Grid
+from recaudit.experiments.grid import Cell, Grid
 from recaudit.validation import validated
 
 __all__ = ["grid_names", "load_grid", "published", "with_published"]
@@ -21,12 +22,12 @@ COLUMNS = {
     "value": pl.Float64,
 }
 
-KINDS = ("table", "figure")
-"""How a paper's own experiments begin; those that explain them come after."""
+KINDS = ("table", "fig", "cross", "ladder", "defences")
+"""How experiments begin, in order: a paper's tables and figures, what goes beyond them; others come after."""
 
 
 def grid_names() -> tuple[str, ...]:
-    """Return the grids' names: a paper's tables, its figures, then what explains them."""
+    """Return the grids' names: a paper's tables, its figures, then what explains them or goes beyond them."""
     names = [
         f"{paper.name}/{file.name.removesuffix('.yaml')}"
         for paper in _papers()
@@ -50,7 +51,7 @@ def load_grid(name: str) -> Grid:
 
 
 def published(name: str) -> pl.DataFrame:
-    """Return the values that a paper prints for an experiment: agreement@50, as printed.
+    """Return the values that a paper prints for an experiment, of its grid's metric, as printed.
 
     Columns are ``experiment``, ``data``, ``victim``, ``attack`` and ``value``; there are no rows where the
     paper has a picture without numbers.
@@ -71,23 +72,41 @@ def published(name: str) -> pl.DataFrame:
 def with_published(results: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     """Return an experiment's tidy table with a column ``published``, null where the paper prints nothing.
 
-    The paper's agreement is set beside ours on unqueried users. A published value of the grid that has no
-    figure of ours stands in a row without one, with 0 seeds.
+    The paper's figure is set beside ours of the grid's metric and users, in every cell of the same data and
+    target. A published value of a cell that has no figure of ours stands in a row without one, with 0 seeds.
     """
-    keys = ["experiment", "data", "victim", "attack", "metric", "users"]
     values = (
         published(grid.name)
         .rename({"value": "published"})
-        .with_columns(pl.lit("agreement@50").alias("metric"), pl.lit("unqueried").alias("users"))
+        .with_columns(pl.lit(grid.metric).alias("metric"), pl.lit(grid.users).alias("users"))
     )
-    cells = {(cell.labels.get("data"), cell.labels.get("victim")) for cell in grid.cells()}
-    asked = [
-        (row["data"], row["victim"]) in cells and row["attack"] in grid.attacks
-        for row in values.iter_rows(named=True)
-    ]
-    missing = values.filter(pl.Series(asked, dtype=pl.Boolean)).join(results, on=keys, how="anti")
+    keys = ["experiment", "data", "victim", "attack", "metric", "users"]
     beside = results.join(values, on=keys, how="left", maintain_order="left")
+    cells = _cells(grid, results)
+    asked = values.filter(pl.col("attack").is_in(grid.attacks)).join(
+        cells, on=["data", "victim"], maintain_order="left_right"
+    )
+    missing = asked.join(results, on=list(dict.fromkeys([*keys, *cells.columns])), how="anti")
     return pl.concat([beside, missing.with_columns(pl.lit(0, dtype=pl.Int64).alias("seeds"))], how="diagonal")
+
+
+def _cells(grid: Grid, results: pl.DataFrame) -> pl.DataFrame:
+    """Return the cells' values on those axes that the results have, and each one's data and target."""
+    axes = [key.rpartition(".")[2] for key in grid.axes]
+    kept = {name: results.schema[name] for name in axes if name in results.columns}
+    rows = [
+        {
+            "data": _alone(cell, "data", "source"),
+            "victim": _alone(cell, "victim", "model"),
+            **{name: cell.labels[name] for name in kept},
+        }
+        for cell in grid.cells()
+    ]
+    return pl.DataFrame(rows, schema={"data": pl.String, "victim": pl.String, **kept}, orient="row")
+
+
+def _alone(cell: Cell, key: str, part: str) -> Any:
+    return cell.values.get(key, {}).get(part)
 
 
 def _papers() -> list[Traversable]:

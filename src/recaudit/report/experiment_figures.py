@@ -13,8 +13,11 @@ from matplotlib.figure import Figure
 from recaudit.errors import UsageError
 from recaudit.experiments.grid import Grid
 from recaudit.files import whole_file
+from recaudit.report.experiment_frontier import draw_frontier
 from recaudit.report.experiment_heatmap import draw_heatmap
-from recaudit.report.experiment_panels import INK, MUTED, RULE, draw_dots, draw_lines
+from recaudit.report.experiment_looks import INK, MUTED, RULE
+from recaudit.report.experiment_panels import draw_dots, draw_lines
+from recaudit.report.experiment_roc import draw_roc
 from recaudit.report.experiment_rows import Experiment, arrange_experiment
 
 __all__ = ["draw"]
@@ -56,6 +59,8 @@ _KINDS: dict[str, Callable[[Experiment], Figure]] = {
     "none": draw_dots,
     "lines": draw_lines,
     "heatmap": draw_heatmap,
+    "roc": draw_roc,
+    "frontier": draw_frontier,
 }
 
 

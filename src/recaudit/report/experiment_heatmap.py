@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from recaudit.report.experiment_panels import INK, MUTED, RULE, WIDTH, columns_of, limit_of
+from recaudit.report.experiment_looks import INK, MUTED, RULE, WIDTH, columns_of, limit_of, title_of
 from recaudit.report.experiment_rows import Experiment, Group, Point, decimals, interval
 from recaudit.report.rows import CEILING, FLOOR
 
@@ -28,13 +28,15 @@ def draw_heatmap(experiment: Experiment) -> Figure:
     ]
     if experiment.compared:
         maps += [(group, (FLOOR, CEILING)) for group in groups]
-    columns = columns_of(len(maps), len(maps))
+    columns = columns_of(len(experiment.attacks) if experiment.infers else len(maps), len(maps))
     rows = math.ceil(len(maps) / columns)
     down = len({experiment.labels(cell)[0] for cell in groups[0].cells})
-    canvas = Figure(figsize=(WIDTH, rows * (0.42 * down + 0.62) + 0.2), layout="constrained")
+    above = 0.4 if experiment.infers else 0.0  # titles of several lines
+    canvas = Figure(figsize=(WIDTH, rows * (0.42 * down + 0.62 + above) + 0.2), layout="constrained")
     panels = canvas.subplots(rows, columns, squeeze=False).flatten()
     points = [experiment.find(row, cell) for group, shown in maps for cell in group.cells for row in shown]
-    scale = Normalize(0, limit_of(points))
+    # An AUC of chance is white; what is below it has the colour of chance, and its number.
+    scale = Normalize(0, limit_of(points)) if experiment.chance is None else Normalize(experiment.chance, 1)
     for panel, (group, shown) in zip(panels, maps, strict=False):
         _heatmap_panel(panel, experiment, group, shown, scale)
     for panel in panels[len(maps) :]:
@@ -75,7 +77,10 @@ def _heatmap_panel(
     panel.set_ylabel(first.words, color=MUTED, fontsize=7.5)
     panel.set_xlabel(second.words if alone else "no attack", color=MUTED, fontsize=7.5)
     title = experiment.name_of(shown[0]) if alone else "floor and ceiling"
-    panel.set_title(f"{group.label}: {title}" if len(experiment.groups) > 1 else title, color=INK)
+    between = "\n" if experiment.infers else ": "
+    shared = len(experiment.groups) > 1 or experiment.infers
+    where = f"{title_of(experiment, group.label)}{between}" if shared else ""
+    panel.set_title(f"{where}{title}", color=INK)
 
 
 def _known(point: Point) -> tuple[bool, int]:

@@ -36,6 +36,42 @@ Each section names the command that computes what is missing of it and draws its
 `recaudit reproduce page` writes this page.
 """
 
+MEMBERSHIP_HEAD = """\
+<!-- Written by `recaudit reproduce page`; change the grids in src/recaudit/papers, not this page. -->
+
+# Reproduction of {paper}
+
+Can somebody tell from the lists that a recommender serves whose history it was trained on? The attacked
+users are members, on whom the target was trained, and as many strangers, on whom it was not; they have lists
+of the same length. The AUC is how often an attack finds a member likelier than a stranger to be one, and 0.5
+is chance. TPR is the share of members that it finds where it takes 1 % of strangers for members. An AUC near
+0.5 means that no leak was found by these attacks, not that there is none.
+
+What strangers are served decides much of it, so that each figure says it. Where strangers get the popular
+list, that alone gives them away; where everyone is folded in, members too, only the items' parameters can
+leak. The rows that begin with *blind* look at one plain feature of a user's history and list, such as its
+share of popular items: where one of them reaches an attack, that AUC takes no attack, and where strangers are
+served otherwise than members, it is explained by that. Rows marked *(stranger)* train on nobody whom they
+attack. *null* is an attack's figure against a target that was trained on none of the attacked users: it must
+be chance. NDCG@10 is the quality of the target's lists, for members and for strangers.
+
+Every figure is a mean over seeds, each with its own split, with its 95 % bootstrap interval over seeds and
+users. With one seed the interval covers the choice of users only; with two it is too narrow, as it resamples
+what seeds there are. All is read from the store of finished stages, and no table or picture is typed in by
+hand. What the store lacks is `not measured`.
+All figures of this page are rows of [one table]({table}):
+
+```python
+import polars as pl
+
+pl.read_parquet("{table}").filter(metric="auc", attack="difference")
+```
+
+{made}
+Each section names the command that computes what is missing of it and draws its picture in SVG, PNG and PDF;
+`recaudit reproduce page --paper {short}` writes this page.
+"""
+
 WIDTH = 110
 """Characters of a line whose length the versions decide."""
 
@@ -61,29 +97,37 @@ def render_page(
     paper: str,
     sections: Sequence[Section],
     *,
-    statistics: pl.DataFrame,
+    statistics: pl.DataFrame | None,
     table: str,
     versions: Mapping[str, str],
 ) -> str:
     """Return the page as Markdown: the paper's tables, what explains the differences, and its figures.
 
+    Experiments of membership inference stand in the order in which they are given.
+
     Args:
         paper: what the page reproduces, in words.
         sections: its experiments, in order.
-        statistics: what the data sets hold, as :func:`recaudit.papers.statistics` returns it.
+        statistics: what the data sets hold, as :func:`recaudit.papers.statistics` returns it, where the paper
+            says what they held for it.
         table: where the tidy table is, seen from the page.
         versions: of recaudit and the libraries that computed the figures.
     """
     own, *others = (f"{name} {number}" for name, number in versions.items())
     said = f"Made by recaudit {own.removeprefix('recaudit ')} with {', '.join(others)}."
     made = fill(said, WIDTH, break_long_words=False, break_on_hyphens=False)
+    if any(section.grid.infers for section in sections):
+        short = sections[0].grid.name.partition("/")[0]
+        head = MEMBERSHIP_HEAD.format(paper=paper, table=table, made=made, short=short)
+        return "\n".join([head, *map(_section, sections)])
     parts = [HEAD.format(paper=paper, table=table, made=made)]
     kinds: dict[str, list[Section]] = {"table": [], "figure": [], "": []}
     for section in sections:
         name = section.grid.name.rpartition("/")[2]
         kinds[next(kind for kind in kinds if name.startswith(kind))].append(section)
     parts += [_section(section) for section in kinds["table"]]
-    parts.append(_statistics(statistics))
+    if statistics is not None:
+        parts.append(_statistics(statistics))
     if kinds[""]:
         parts.append("## What explains the differences\n")
         parts += [_section(section, level=3) for section in kinds[""]]
@@ -108,7 +152,8 @@ def _section(section: Section, *, level: int = 2) -> str:
         lines += ["<details><summary>On queried users, whose lists the attacker has</summary>", ""]
         lines += [markdown_table(section.frame, queried), "</details>", ""]
     if grid.remarks:
-        lines += ["What the paper leaves unsaid, and what was chosen:", ""]
+        own = grid.infers and grid.source.startswith("not in the paper")
+        lines += ["What was chosen:" if own else "What the paper leaves unsaid, and what was chosen:", ""]
         lines += [f"- {' '.join(text.split())}" for text in grid.remarks]
     return "\n".join([*lines, ""])
 

@@ -1,41 +1,25 @@
 """The results of an experiment, arranged: the cells of its grid, measured or not, in the grid's order."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import polars as pl
 
 from recaudit.errors import UsageError
 from recaudit.experiments.grid import Cell, Grid
+from recaudit.report.experiment_words import Axis, axis_words, chance, measure_words
 from recaudit.report.rows import CEILING, FLOOR, VICTIM, number, printable
 
-__all__ = ["Axis", "Experiment", "Group", "Point", "arrange_experiment", "decimals", "interval", "printed"]
+__all__ = ["Curve", "Experiment", "Group", "Point", "arrange_experiment", "decimals", "interval", "printed"]
 
-_NAMES = ("data", "victim", "clone")
-_SHARES = ("known", "auxiliary_share", "common_items")
-_HEADINGS = {
-    "data": "data",
-    "victim": "target",
-    "clone": "clone",
-    "k": "list length",
-    "known": "users known",
-    "auxiliary_share": "auxiliary data",
-    "common_items": "common items",
-    "mixed": "items mixed in",
-    "queries": "lists asked",
-}
-_WORDS = {
-    **_HEADINGS,
-    "k": "length k of the lists",
-    "known": "share of the target’s users known",
-    "auxiliary_share": "share of the auxiliary data available",
-    "common_items": "share of items common to target and auxiliary data",
-    "mixed": "popular items mixed into each list",
-    "queries": "lists that the attacker may ask for",
-}
+BLIND, NULL, TAIL, ROC = "blind: ", "null: ", "tpr@0.01", "roc"
+GROUPS = {"members": "members", "non-members": "strangers"}
+"""Whose recommendation quality stands beside membership attacks, and what those users are called."""
+
+
 _REFERENCES = {FLOOR: "popular list", CEILING: "retrained", VICTIM: "target"}
 
 
@@ -64,31 +48,20 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Axis:
-    """One axis of a grid.
+class Curve:
+    """An ROC curve, mean over seeds, at the same false positive rates for all.
 
     Args:
-        name: its short name in the grid, which is its column in the table of results.
-        words: what it is called under a picture.
+        fpr: false positive rates, from 0 to 1, rising.
+        value: true positive rates there.
+        low: lower ends of their 95 % intervals, nan where there is none.
+        high: upper ends, likewise.
     """
 
-    name: str
-    words: str
-
-    @property
-    def heading(self) -> str:
-        """What it is called at the head of a column."""
-        return _HEADINGS.get(self.name, self.name.replace("_", " "))
-
-    def label(self, value: Any) -> str:
-        """Return ``value`` as tables and ticks show it; shares are in per cent."""
-        if isinstance(value, str):
-            return printable(value)
-        return f"{100 * value:.6g} %" if self.name in _SHARES else number(value)
-
-    def said(self, value: Any) -> str:
-        """Return ``value`` with what it is, where the value alone does not tell."""
-        return self.label(value) if self.name in _NAMES else f"{self.heading}: {self.label(value)}"
+    fpr: Sequence[float]
+    value: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +83,12 @@ class Experiment:
 
     Args:
         grid: what was to be measured.
-        picture: ``none``, ``lines`` (over the last axis) or ``heatmap`` (over the last two axes).
+        picture: ``none``, ``lines`` (over the last axis), ``heatmap`` (over the last two axes), ``roc`` (the
+            last axis side by side) or ``frontier`` (a point a value of the last axis).
         axes: the axes of the grid.
         attacks: the attacks in the order of the tables; ``victim`` alone where only the target's is shown.
         points: the figures by attack, metric, users and the values of the axes.
+        curves: the ROC curves by attack and the values of the axes.
     """
 
     grid: Grid
@@ -121,11 +96,29 @@ class Experiment:
     axes: tuple[Axis, ...]
     attacks: tuple[str, ...]
     points: Mapping[tuple[Any, ...], Point]
+    curves: Mapping[tuple[Any, ...], Curve]
+
+    @property
+    def infers(self) -> bool:
+        """Whether the attacks tell members from strangers."""
+        return self.grid.infers
 
     @property
     def compared(self) -> bool:
         """Whether attacks are shown, with a floor and a ceiling to compare them with."""
-        return self.attacks != (VICTIM,)
+        return not self.infers and self.attacks != (VICTIM,)
+
+    @property
+    def by_attack(self) -> bool:
+        """Whether tables have a row an attack and a column a cell, and not the other way round."""
+        if self.infers:
+            return len(self.attacks) >= max(len(group.cells) for group in self.groups)
+        return self.picture == "none"
+
+    @property
+    def chance(self) -> float | None:
+        """What an attack gets that knows nothing, ``None`` where a floor is measured for that."""
+        return chance(self.grid.metric) if self.infers else None
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -137,7 +130,7 @@ class Experiment:
         """The axes that run within a table: all but the data, or those that the picture runs over."""
         if self.picture == "none":
             return tuple(axis for axis in self.axes if axis.name != "data")
-        return self.axes[-1 if self.picture == "lines" else -2 :]
+        return self.axes[-2 if self.picture == "heatmap" else -1 :]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
@@ -153,6 +146,8 @@ class Experiment:
     def measure(self) -> str:
         """The metric in words, for instance ``agreement@50 on unqueried users``."""
         metric, users = self.grid.metric, self.grid.users
+        if self.infers:
+            return f"{measure_words(metric)}, members against strangers"
         if users == "target":
             return f"{metric} of the target’s own lists"
         return f"{metric} on {users} users"
@@ -170,6 +165,33 @@ class Experiment:
         return any(self.seeds(cell)[0] < self.grid.seeds for cell in self.grid.cells())
 
     @property
+    def digits(self) -> int:
+        """How many digits the paper prints."""
+        return 3 if self.infers else 4
+
+    @property
+    def own(self) -> tuple[tuple[str, Callable[[Cell], Point]], ...]:
+        """What tables show of the target itself: what to call it, and its figure in a cell."""
+        if self.infers:
+            return tuple(
+                (f"target’s NDCG@10, {called}", partial(self.quality, users))
+                for users, called in GROUPS.items()
+            )
+        return ((self.recall_heading, self.recall),) if self.compared else ()
+
+    @cached_property
+    def has_null(self) -> bool:
+        """Whether any attack shown was tried on a target that was trained on none of the candidates."""
+        return self.infers and any(
+            self.null(row, cell).seeds for cell in self.grid.cells() for row in self.rows
+        )
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether tables set beside each figure what is found at 1 % false positives."""
+        return self.infers and self.grid.metric != TAIL
+
+    @property
     def recall_heading(self) -> str:
         """What tables call the target's recall."""
         return f"target’s Recall@{self.grid.metric.partition('@')[2]}"
@@ -178,6 +200,11 @@ class Experiment:
         """Return the values of the ``inner`` axes as tables show them."""
         return [axis.label(cell.labels[axis.name]) for axis in self.inner]
 
+    def heading(self, cell: Cell) -> str:
+        """Return what a column of that cell is called, its ``inner`` axes by name where they need one."""
+        say = Axis.said if self.infers else Axis.label
+        return ", ".join(say(axis, cell.labels[axis.name]) for axis in self.inner) or "ours"
+
     def find(self, row: str, cell: Cell) -> Point:
         """Return the figure of a row in a cell, without a value where it was not measured."""
         return self._find(row, cell.metric, self.grid.users, cell)
@@ -185,6 +212,22 @@ class Experiment:
     def recall(self, cell: Cell) -> Point:
         """Return the target's own recall@k in a cell."""
         return self._find(VICTIM, f"recall@{cell.metric.partition('@')[2]}", "target", cell)
+
+    def quality(self, users: str, cell: Cell) -> Point:
+        """Return the target's NDCG@10 for ``members`` or for ``non-members``."""
+        return self._find(VICTIM, "ndcg@10", users, cell)
+
+    def tail(self, row: str, cell: Cell) -> Point:
+        """Return the share of members that an attack finds at 1 % false positives."""
+        return self._find(row, TAIL, self.grid.users, cell)
+
+    def null(self, row: str, cell: Cell) -> Point:
+        """Return an attack's figure against a target that was trained on none of the candidates."""
+        return self._find(NULL + row, cell.metric, self.grid.users, cell)
+
+    def curve(self, row: str, cell: Cell) -> Curve | None:
+        """Return an attack's ROC curve in a cell, ``None`` where it was not measured."""
+        return self.curves.get((row, *self._at(cell)))
 
     def seeds(self, cell: Cell) -> tuple[int, int]:
         """Return the least and the greatest number of seeds of what a cell has measured; 0 for nothing."""
@@ -202,8 +245,10 @@ class Experiment:
         return _REFERENCES.get(row, printable(row))
 
     def _find(self, row: str, metric: str, users: str, cell: Cell) -> Point:
-        keys = (_plain(cell.labels[axis.name]) for axis in self.axes)
-        return self.points.get((row, metric, users, *keys), Point())
+        return self.points.get((row, metric, users, *self._at(cell)), Point())
+
+    def _at(self, cell: Cell) -> tuple[Any, ...]:
+        return tuple(_plain(cell.labels[axis.name]) for axis in self.axes)
 
 
 def arrange_experiment(frame: pl.DataFrame, grid: Grid) -> Experiment:
@@ -223,18 +268,21 @@ def arrange_experiment(frame: pl.DataFrame, grid: Grid) -> Experiment:
                 f"{grid.name}: axes: the table of results has no column {name!r} to tell the cells apart; "
                 f"it has {', '.join(frame.columns)}"
             )
-    words = [_WORDS.get(name, name.replace("_", " ")) for name in names]
+    words = [axis_words(name) for name in names]
     needed = {"lines": 1, "heatmap": 2}.get(grid.picture, 0)
     shown = grid.shown or grid.attacks
+    # Under ROC curves and a frontier there is no axis of the grid.
+    across = "" if grid.picture in ("roc", "frontier") else grid.across
     return Experiment(
         grid=grid,
         picture=grid.picture if len(names) >= needed else "none",
         axes=tuple(
             Axis(name=name, words=said)
-            for name, said in zip(names, [*words[:-1], grid.across or words[-1]], strict=True)
+            for name, said in zip(names, [*words[:-1], across or words[-1]], strict=True)
         ),
         attacks=tuple(row for row in shown if row not in _REFERENCES) or (VICTIM,),
         points=_points(frame, names),
+        curves=_curves(frame, names) if grid.infers and "fpr" in frame.columns else {},
     )
 
 
@@ -243,9 +291,9 @@ def decimals(value: float) -> str:
     return number(value, 3)
 
 
-def printed(point: Point) -> str:
-    """Return the published value with the four digits that the papers print, empty where there is none."""
-    return "" if point.published is None else number(point.published, 4)
+def printed(point: Point, digits: int = 4) -> str:
+    """Return the published value with the digits that the paper prints, empty where there is none."""
+    return "" if point.published is None else number(point.published, digits)
 
 
 def interval(point: Point) -> str:
@@ -264,6 +312,15 @@ def _points(frame: pl.DataFrame, names: list[str]) -> dict[tuple[Any, ...], Poin
         if key not in points or points[key].seeds < point.seeds:
             points[key] = point
     return points
+
+
+def _curves(frame: pl.DataFrame, names: list[str]) -> dict[tuple[Any, ...], Curve]:
+    found = {}
+    rows = frame.filter(pl.col("metric") == ROC).sort("fpr")
+    for key, curve in rows.group_by("attack", *names, maintain_order=True):
+        ends = curve.select("fpr", "value", "low", "high").cast(pl.Float64).fill_null(math.nan)
+        found[key[0], *map(_plain, key[1:])] = Curve(**ends.to_dict(as_series=False))
+    return found
 
 
 def _number(value: float | None) -> float | None:

@@ -39,7 +39,7 @@ def terminal_table(frame: pl.DataFrame, grid: Grid) -> RenderableType:
         UsageError: where an axis of the grid has no column in the table of results.
     """
     experiment = arrange_experiment(frame, grid)
-    wide = _attack_rows if experiment.picture == "none" else _cell_rows
+    wide = _attack_rows if experiment.by_attack else _cell_rows
     forms = [_whole(experiment, wide, _BESIDE), _whole(experiment, _figure_rows, _IN_COLUMNS)]
     return _Fitting(forms=forms)
 
@@ -55,9 +55,9 @@ def markdown_table(frame: pl.DataFrame, grid: Grid) -> str:
     for group in experiment.groups:
         lines += [f"**{_escaped(group.label)}**", ""] if group.label else []
         rows = _markdown_rows(experiment, group)
-        if experiment.picture == "none":
+        if experiment.by_attack:
             rows = [list(column) for column in zip(*rows, strict=True)]
-        names = len(experiment.inner) if experiment.picture != "none" else 1
+        names = 1 if experiment.by_attack else len(experiment.inner)
         lines += [_line(rows[0]), "|" + "---|" * names + "---:|" * (len(rows[0]) - names)]
         lines += [*map(_line, rows[1:]), ""]
     return "\n".join([*lines, _escaped(_caption(experiment, *_MARKDOWN)), ""])
@@ -65,27 +65,38 @@ def markdown_table(frame: pl.DataFrame, grid: Grid) -> str:
 
 def _markdown_rows(experiment: Experiment, group: Cells) -> list[list[str]]:
     """Return one row a cell, the headings first."""
-    headings = [axis.heading for axis in experiment.inner]
-    if experiment.picture == "none":
-        headings = ["attack"]
+    headings = ["attack"] if experiment.by_attack else [axis.heading for axis in experiment.inner]
     names = [_escaped(experiment.name_of(row)) for row in experiment.rows]
-    recall = [experiment.recall_heading] if experiment.compared else []
-    rows = [[*headings, *names, *recall, "seeds"]]
+    rows = [[*headings, *names, *(heading for heading, _ in experiment.own), "seeds"]]
     for cell in group.cells:
-        labels = [_escaped(label) for label in experiment.labels(cell)]
-        if experiment.picture == "none":
-            labels = [", ".join(labels) or "ours"]
-        points = [_markdown_cell(experiment.find(row, cell)) for row in experiment.rows]
-        own = [_markdown_cell(experiment.recall(cell), bold=False)] if experiment.compared else []
+        labels = [experiment.heading(cell)] if experiment.by_attack else experiment.labels(cell)
+        labels = [_escaped(label) for label in labels]
+        points = [_markdown_cell(experiment, row, cell) for row in experiment.rows]
+        own = [_markdown_figure(find(cell)) for _, find in experiment.own]
         rows.append([*labels, *points, *own, experiment.seeds_label(cell)])
     return rows
 
 
-def _markdown_cell(point: Point, *, bold: bool = True) -> str:
-    mark = "**" if bold else ""
+def _markdown_cell(experiment: Experiment, row: str, cell: Cell) -> str:
+    """Return a figure beside the published one, and below it what else is told of the attack."""
+    point = experiment.find(row, cell)
+    published = printed(point, experiment.digits)
+    lines = [_markdown_figure(point, mark="**") + (f" · *{published}*" if published else "")]
+    lines += [f"{name} {_markdown_figure(other)}" for name, other in _below(experiment, row, cell)]
+    return "<br>".join(lines)
+
+
+def _markdown_figure(point: Point, *, mark: str = "") -> str:
     ours = point.missing if point.value is None else f"{mark}{decimals(point.value)}{mark}"
-    between = f" ({ends})" if (ends := interval(point)) else ""
-    return f"{ours}{between}" + (f" · *{published}*" if (published := printed(point)) else "")
+    return ours + (f" ({ends})" if (ends := interval(point)) else "")
+
+
+def _below(experiment: Experiment, row: str, cell: Cell) -> Iterator[tuple[str, Point]]:
+    """Yield what stands below an attack's figure, where it was measured."""
+    if experiment.has_tail and (tail := experiment.tail(row, cell)).value is not None:
+        yield "TPR", tail
+    if experiment.infers and (null := experiment.null(row, cell)).value is not None:
+        yield "null", null
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -102,6 +113,10 @@ def _caption(experiment: Experiment, ours: str, published: str) -> str:
     said = ours.format(experiment.measure)
     if experiment.has_published:
         said += published.format(experiment.grid.source)
+    if experiment.has_tail:
+        said += "; TPR: the share of members found where 1 % of strangers are taken for members"
+    if experiment.has_null:
+        said += "; null: the figure against a target trained on none of them, where chance is expected"
     if experiment.has_fewer_seeds:
         said += f". † fewer seeds than the grid’s {experiment.grid.seeds}"
     return f"{said}."
@@ -165,15 +180,15 @@ def _attack_rows(experiment: Experiment, group: Cells) -> Table:
     table = _table(group)
     table.add_column("attack", no_wrap=True)
     for cell in group.cells:
-        label = ", ".join(experiment.labels(cell)) or "ours"
-        table.add_column(Text(f"{label}\n{_seeds(experiment, cell)}"), no_wrap=True)
+        table.add_column(Text(f"{experiment.heading(cell)}\n{_seeds(experiment, cell)}"), no_wrap=True)
     for row in experiment.rows:
-        cells = [_cell(experiment.find(row, cell)) for cell in group.cells]
+        cells = [_cell(experiment, row, cell) for cell in group.cells]
         _add(table, experiment, row, Text(experiment.name_of(row)), *cells)
-    if experiment.compared:
+    if experiment.own:
         table.add_section()
-        recall = [_cell(experiment.recall(cell)) for cell in group.cells]
-        table.add_row(Text(experiment.recall_heading.replace(" ", "\n")), *recall)
+    for heading, find in experiment.own:
+        own = [_figure(find(cell)) for cell in group.cells]
+        table.add_row(Text(heading.replace(" ", "\n", 1)), *own)
     return table
 
 
@@ -185,9 +200,13 @@ def _cell_rows(experiment: Experiment, group: Cells) -> Table:
         table.add_column(axis.heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in experiment.rows:
         table.add_column(Text(experiment.name_of(row).replace(" ", "\n", 1)), no_wrap=True)
+    own = experiment.own if experiment.infers else ()
+    for heading, _ in own:
+        table.add_column(heading.replace(" ", "\n"), no_wrap=True)
     table.add_column("seeds", justify="right", no_wrap=True)
     for cell in group.cells:
-        cells = [_cell(experiment.find(row, cell), brackets=False) for row in experiment.rows]
+        cells = [_cell(experiment, row, cell, brackets=False) for row in experiment.rows]
+        cells += [_figure(find(cell), brackets=False) for _, find in own]
         labels = [Text(label) for label in experiment.labels(cell)]
         table.add_row(*labels, *cells, experiment.seeds_label(cell))
     return table
@@ -203,18 +222,26 @@ def _figure_rows(experiment: Experiment, group: Cells) -> Table:
     table.add_column("95 % interval", no_wrap=True)
     if experiment.has_published:
         table.add_column("published", justify="right", no_wrap=True)
+    beside = [name for name, has in (("TPR", experiment.has_tail), ("null", experiment.has_null)) if has]
+    for name in beside:
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("seeds", justify="right", no_wrap=True)
     for cell in group.cells:
         table.add_section()
         labels = [Text(label) for label in experiment.labels(cell)]
-        for place, row in enumerate(experiment.rows):
-            point = experiment.find(row, cell)
+        shown = [(row, experiment.name_of(row), experiment.find(row, cell)) for row in experiment.rows]
+        if experiment.infers:
+            shown += [("", heading, find(cell)) for heading, find in experiment.own]
+        for place, (row, name, point) in enumerate(shown):
             ours = Text(point.missing, style="dim") if point.value is None else Text(decimals(point.value))
             cells = [ours, Text(interval(point), style="dim")]
-            cells += [Text(printed(point), style=_PUBLISHED)] if experiment.has_published else []
+            if experiment.has_published:
+                cells.append(Text(printed(point, experiment.digits), style=_PUBLISHED))
+            others = dict(_below(experiment, row, cell)) if row else {}
+            cells += [Text(decimals(others[one].value or 0.0) if one in others else "") for one in beside]
             few = "†" if point.seeds < experiment.grid.seeds else ""
             said = labels if place == 0 else [Text("") for _ in labels]
-            table.add_row(*said, Text(experiment.name_of(row)), *cells, f"{point.seeds}{few}")
+            table.add_row(*said, Text(name), *cells, f"{point.seeds}{few}")
     return table
 
 
@@ -222,14 +249,25 @@ def _add(table: Table, experiment: Experiment, row: str, *cells: Text) -> None:
     """Add the row of an attack, the floor and the ceiling set apart from the others."""
     reference = experiment.compared and row not in experiment.attacks
     last = bool(experiment.attacks) and row == experiment.attacks[-1]
-    table.add_row(*cells, style="italic" if reference else "", end_section=row == experiment.rows[0] or last)
+    ends = last or (row == experiment.rows[0] and not experiment.infers)
+    table.add_row(*cells, style="italic" if reference else "", end_section=ends)
 
 
-def _cell(point: Point, *, brackets: bool = True) -> Text:
+def _cell(experiment: Experiment, row: str, cell: Cell, *, brackets: bool = True) -> Text:
+    """Return a figure beside the published one, and below it what else is told of the attack."""
+    text = _figure(experiment.find(row, cell), experiment.digits, brackets=brackets)
+    for name, other in _below(experiment, row, cell):
+        text.append(f"\n{name} {decimals(other.value or 0.0)}", style="dim")
+        if name == "TPR" and (between := interval(other)):
+            text.append(f"\n({between})" if brackets else f"\n{between}", style="dim")
+    return text
+
+
+def _figure(point: Point, digits: int = 4, *, brackets: bool = True) -> Text:
     """Return ours and the published value side by side, and the interval below."""
     text = Text("–" if point.value is None else decimals(point.value))
     if point.published is not None:
-        text.append(" " * (6 - len(text)) + printed(point), style=_PUBLISHED)
+        text.append(" " * (6 - len(text)) + printed(point, digits), style=_PUBLISHED)
     between = interval(point)
     below = point.missing if point.value is None else f"({between})" if brackets and between else between
     return text.append(f"\n{below}" if below else "", style="dim")

@@ -1,0 +1,258 @@
+"""An experiment as a frontier: what each defence leaves an attack over what it leaves the users."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from recaudit.experiments.grid import VARIANT, Cell
+from recaudit.report.experiment_looks import (
+    CHANCE_DASHES,
+    INK,
+    MUTED,
+    RULE,
+    WIDTH,
+    limits_of,
+    not_measured,
+    plain_frame,
+    rows_first,
+)
+from recaudit.report.experiment_rows import BLIND, GROUPS, TAIL, Experiment, Point
+from recaudit.report.experiment_words import chance, family, measure_words
+
+__all__ = ["Place", "draw_frontier", "front", "label_places"]
+
+# Okabe and Ito's colours, each with a marker of its own; no defence is black.
+_LOOKS = (
+    (INK, "*"),
+    ("#0072b2", "o"),
+    ("#d55e00", "^"),
+    ("#009e73", "s"),
+    ("#e69f00", "D"),
+    ("#56b4e9", "v"),
+    ("#cc79a7", "P"),
+    (MUTED, "X"),
+    ("#8c510a", "h"),
+    ("#7f3c8d", "p"),
+)
+_KEY_COLUMNS = 4
+_BETWEEN = 8.0
+"""Points from one number to what it must not cover."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A defence in a panel.
+
+    Args:
+        number: what stands for it.
+        colour: of its family.
+        marker: likewise.
+        across: the quality that it leaves.
+        up: what it leaves the strongest attack.
+    """
+
+    number: int
+    colour: str
+    marker: str
+    across: Point
+    up: Point
+
+
+def draw_frontier(experiment: Experiment) -> Figure:
+    """Return panels of the strongest attack's figure over NDCG@10: of strangers and members, AUC and TPR.
+
+    Each point is a value of the last axis, numbered, in the colour of its family. Ringed points are those
+    that no other one beats in both: none has less leakage at as much quality, or more quality at as little.
+    """
+    cells = [cell for group in experiment.groups for cell in group.cells]
+    looks = _family_looks(experiment, cells)
+    metrics = [cells[0].metric] + [TAIL] * experiment.has_tail
+    users = list(reversed(GROUPS))
+    key = math.ceil(len(cells) / _KEY_COLUMNS)
+    canvas = Figure(figsize=(WIDTH, 2.5 * len(metrics) + 0.17 * key + 0.7), layout="constrained")
+    panels = canvas.subplots(len(metrics), len(users), sharex="col", sharey="row", squeeze=False)
+    shown: dict[Axes, list[Place]] = {}
+    for metric, row in zip(metrics, panels, strict=True):
+        for group, panel in zip(users, row, strict=True):
+            shown[panel] = list(_places(experiment, cells, looks, metric, group))
+            _panel(panel, shown[panel], metric)
+        row[0].set_ylabel(f"{measure_words(metric)} of the strongest attack")
+    for group, panel in zip(users, panels[-1], strict=True):
+        panel.set_xlabel(f"NDCG@10 of {GROUPS[group]}")
+    measured = [_strongest(experiment, cell, metrics[0]).value is not None for cell in cells]
+    handles = [
+        _key_line(f"{place + 1}  {_said(experiment, cell)}", looks[place], measured=measured[place])
+        for place, cell in enumerate(cells)
+    ]
+    canvas.legend(
+        handles=rows_first(handles, _KEY_COLUMNS),
+        loc="outside lower center",
+        ncols=min(_KEY_COLUMNS, len(handles)),
+        handletextpad=0.2,
+        columnspacing=1.2,
+        fontsize=7,
+    )
+    judges = [row for row in experiment.attacks if not row.startswith(BLIND)] or list(experiment.attacks)
+    said = f"strongest of {', '.join(judges)}; ringed: no other point has both less leakage and more quality"
+    canvas.suptitle(said + ("" if all(measured) else "; † not measured"), fontsize=7.5, color=MUTED)
+    _number(canvas, shown)
+    return canvas
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return which points no other one beats: as much across and as little up, and one of them better."""
+    return [
+        place
+        for place, (across, up) in enumerate(points)
+        if not any(
+            other >= across and another <= up and (other, another) != (across, up)
+            for other, another in points
+        )
+    ]
+
+
+def label_places(
+    points: Sequence[tuple[float, float]], box: tuple[float, float, float, float], between: float = _BETWEEN
+) -> list[tuple[float, float]]:
+    """Return where the number of each point stands, all in the same units of a page.
+
+    Each number takes the nearest of the places around its point, on wider and wider circles, that lies in
+    ``box`` (left, bottom, right, top) and is at least ``between`` from all points and numbers; where there is
+    none, the nearest one of all.
+    """
+    taken: list[tuple[float, float]] = []
+    for x, y in points:
+        ring = [
+            (x + radius * math.cos(turn * math.pi / 8), y + radius * math.sin(turn * math.pi / 8))
+            for radius in (between, 1.5 * between, 2 * between, 3 * between, 4 * between)
+            for turn in (2, 6, 14, 10, 4, 0, 12, 8, 1, 3, 5, 7, 9, 11, 13, 15)
+        ]
+        inside = [(a, b) for a, b in ring if box[0] < a < box[2] and box[1] < b < box[3]]
+        free = (
+            place
+            for place in inside
+            if all(math.dist(place, other) >= 0.99 * between for other in (*points, *taken))
+        )
+        taken.append(next(free, ring[0]))
+    return taken
+
+
+def _family_looks(experiment: Experiment, cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """Return colour and marker of each cell, the same for all defences of a family."""
+    families = [family(_variant(experiment, cell)) for cell in cells]
+    others = [name for name in dict.fromkeys(families) if name != "no defence"]
+    order = ["no defence", *others]
+    return [_LOOKS[order.index(name) % len(_LOOKS)] for name in families]
+
+
+def _variant(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:
+    return experiment.grid.variants.get(str(cell.labels.get(VARIANT)), {})
+
+
+def _said(experiment: Experiment, cell: Cell) -> str:
+    """Return what tells a cell from the others."""
+    values = {axis: {one.labels[axis.name] for one in experiment.grid.cells()} for axis in experiment.axes}
+    telling = [axis for axis in experiment.axes if len(values[axis]) > 1] or experiment.axes[-1:]
+    return ", ".join(axis.said(cell.labels[axis.name]) for axis in telling)
+
+
+def _strongest(experiment: Experiment, cell: Cell, metric: str) -> Point:
+    """Return the highest figure of the attacks shown that are no blind ones, where there are such."""
+    judges = [row for row in experiment.attacks if not row.startswith(BLIND)] or experiment.attacks
+    points = [experiment.tail(row, cell) if metric == TAIL else experiment.find(row, cell) for row in judges]
+    return max(points, key=lambda point: -1.0 if point.value is None else point.value)
+
+
+def _places(
+    experiment: Experiment, cells: Sequence[Cell], looks: Sequence[tuple[str, str]], metric: str, group: str
+) -> Iterator[Place]:
+    for number, (cell, (colour, marker)) in enumerate(zip(cells, looks, strict=True), start=1):
+        across, up = experiment.quality(group, cell), _strongest(experiment, cell, metric)
+        if across.value is not None and up.value is not None:
+            yield Place(number=number, colour=colour, marker=marker, across=across, up=up)
+
+
+def _panel(panel: Axes, places: Sequence[Place], metric: str) -> None:
+    plain_frame(panel)
+    panel.grid(visible=True, color=RULE, linewidth=0.6)
+    level = chance(metric)
+    if level is not None:
+        panel.axhline(level, color=MUTED, linewidth=1.2, linestyle=CHANCE_DASHES, zorder=1)
+    panel.set_ylim(*limits_of(level, [place.up for place in places]))
+    if not places:
+        not_measured(panel, 0.7)
+        return
+    at = [_at(place) for place in places]
+    ringed = front(at)
+    line = sorted(at[place] for place in ringed)
+    panel.plot([x for x, _ in line], [y for _, y in line], color=MUTED, alpha=0.4, linewidth=1.0, zorder=1.5)
+    for place, one in enumerate(places):
+        _point(panel, one, ringed=place in ringed)
+
+
+def _point(panel: Axes, place: Place, *, ringed: bool) -> None:
+    x, y = _at(place)
+    for point, other, draw in ((place.up, x, panel.vlines), (place.across, y, panel.hlines)):
+        if point.low is not None and point.high is not None:
+            draw(other, point.low, point.high, color=place.colour, alpha=0.45, linewidth=1.0, zorder=2)
+    panel.plot(
+        [x],
+        [y],
+        place.marker,
+        color=place.colour,
+        markersize=7.5 if place.marker == "*" else 5.5,
+        markeredgecolor=INK if ringed else "white",
+        markeredgewidth=1.3 if ringed else 0.4,
+        zorder=4 + (place.marker == "*"),
+    )
+
+
+def _at(place: Place) -> tuple[float, float]:
+    assert place.across.value is not None
+    assert place.up.value is not None
+    return place.across.value, place.up.value
+
+
+def _number(canvas: Figure, panels: Mapping[Axes, Sequence[Place]]) -> None:
+    """Write its number beside each point, once the layout has put the panels where they stay."""
+    canvas.draw_without_rendering()
+    points = 72 / canvas.dpi
+    for panel, places in panels.items():
+        at = [tuple(points * panel.transData.transform(_at(place))) for place in places]
+        box = panel.get_window_extent()
+        inside = (points * box.x0 + 3, points * box.y0 + 3, points * box.x1, points * box.y1)
+        for place, (x, y), (a, b) in zip(places, at, label_places(at, inside), strict=True):
+            text = panel.annotate(
+                str(place.number),
+                _at(place),
+                (a - x, b - y),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color=INK,
+                zorder=6,
+                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkA": 2, "shrinkB": 2}
+                if math.dist((a, b), (x, y)) > 1.2 * _BETWEEN
+                else None,
+            )
+            text.set_in_layout(False)
+
+
+def _key_line(name: str, look: tuple[str, str], *, measured: bool) -> Line2D:
+    colour, marker = look
+    return Line2D(
+        [],
+        [],
+        label=name if measured else f"{name} †",
+        color=colour,
+        marker=marker,
+        linestyle="none",
+        markersize=6.5 if marker == "*" else 5,
+        markeredgewidth=0,
+    )
