@@ -31,7 +31,10 @@ def crowd() -> Interactions:
     rows = [
         (user, int(item))
         for user in range(120)
-        for item in (*draws.choice(popular, 6, replace=False), *draws.choice(range(30, 150), 6, replace=False))
+        for item in (
+            *draws.choice(popular, 6, replace=False),
+            *draws.choice(range(30, 150), 6, replace=False),
+        )
     ]
     frame = pl.DataFrame(rows, schema=["user", "item"], orient="row").sort("user", maintain_order=True)
     return Interactions(
@@ -92,7 +95,13 @@ def test_every_figure_is_there(found, values) -> None:
         for users in ("members", "non-members"):
             for metric in ("ndcg@10", "recall@10"):
                 assert 0 <= table[serving, "victim", metric, users]["value"] <= 1
-        for feature in ("popular share", "seen item", "history length", "list constancy", "best single feature"):
+        for feature in (
+            "popular share",
+            "seen item",
+            "history length",
+            "list constancy",
+            "best single feature",
+        ):
             assert (serving, f"blind: {feature}", "auc", "candidates") in table
     assert {(one["serving"], one["seed"]) for one in found.content["blind"]} == {
         (serving, seed) for serving in ("popular", "everyone-folded") for seed in (0, 1)
@@ -165,7 +174,10 @@ def test_who_trains_what(values, crowd) -> None:
 
 
 def test_attacks_take_only_the_models_that_they_need(values, crowd) -> None:
-    alone = {**values, "membership": {**values["membership"], "attacks": ["difference"], "serving": "popular"}}
+    alone = {
+        **values,
+        "membership": {**values["membership"], "attacks": ["difference"], "serving": "popular"},
+    }
     audit = SeedAudit(audit_spec(alone), crowd, Run(seed=0))
     names = [work.name for work in audit.works()]
     assert not [name for name in names if name[0] == "share"], "nobody is folded in for popular lists"

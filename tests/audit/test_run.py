@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from recaudit.audit import AuditSpec, run_audit
 from recaudit.audit.run import check_device
 from recaudit.audit.seed import SeedAudit
-from recaudit.audit.stealing import _affordable
 from recaudit.audit.spec import audit_spec
+from recaudit.audit.stealing import _affordable
 from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError

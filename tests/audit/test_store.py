@@ -293,7 +293,7 @@ def test_figures_of_other_seeds_and_devices_are_others(seed_audit) -> None:
 def test_a_judgement_that_was_kept_is_as_it_was(seed_audit, tmp_path) -> None:
     memo = Memo(store=Store(tmp_path, say=pytest.fail))
     for row in ("victim", "popularity", "PTAQ"):
-        first, again = (seed_audit(memo=memo).judged(row) for _ in range(2))
+        first, again = (seed_audit(memo=memo)._stealing.judged(row) for _ in range(2))
         assert list(first.values) == list(again.values)
         for metric, roles in first.values.items():
             assert list(roles) == list(again.values[metric])

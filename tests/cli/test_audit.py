@@ -175,7 +175,7 @@ def test_a_file_that_cannot_be_read(recaudit, tmp_path) -> None:
         (["--device", "cuda:99"], "device: 'cuda:99' is not there"),
         (["--attacks", "PTD,PTX"], "attacks: unknown attack 'PTX'"),
         (["--attacks", "PTD,PTD"], "attacks: 'PTD' is named twice"),
-        (["--clone", "item-knn"], "clone: 'item-knn' is not trained by gradients"),
+        (["--clone", "item-knn"], "clone: 'item-knn' cannot learn from lists"),
         (["--victim", "itemknn"], r"victim: unknown model 'itemknn'; did you mean 'item-knn'\?"),
         (["--victim", "no/folder"], "victim: 'no/folder' holds no saved model"),
         (["--data", "absent.csv"], "absent.csv: no such file"),

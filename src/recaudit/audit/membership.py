@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -17,14 +17,14 @@ from recaudit.audit.spec import VICTIM, AuditSpec
 from recaudit.audit.values import Inferred, SeedResult, packed_inferred, unpacked_inferred
 from recaudit.audit.work import Work
 from recaudit.data.interactions import Interactions
-from recaudit.data.membership import MembershipSplit, membership_split
+from recaudit.data.membership import MembershipSplit, MembershipSplitSpec, membership_split
 from recaudit.data.rows import picked_rows
 from recaudit.metrics.ranking import ndcg, recall
 from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.fitting import fit_once, fit_stage, fold_once, fold_stage
 from recaudit.oracle.oracle import Oracle
-from recaudit.oracle.serving import FOLDING, Service, served
+from recaudit.oracle.serving import FOLDING, Service, Serving, served
 from recaudit.rng import child_seed, numpy_generator
 from recaudit.store import Stage
 
@@ -72,11 +72,12 @@ class Membership:
         self.k = spec.k
         self.run = run.child("membership")
         self.seed = run.seed
-        self.split: MembershipSplit = membership_split(data, self.spec.split, run.seed)
+        self.split = _split(data, self.spec.split, run.seed)
         self._data = data
         self._victim_spec = spec.victim_spec()
         self._rungs = self.spec.rungs()
-        self._lists_of: dict[tuple[str, str], Int64[np.ndarray, "S k"]] = {}
+        self._stages: dict[str, Stage] = {}
+        self._lists_of: dict[tuple[str, Serving], Int64[np.ndarray, "S k"]] = {}
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -85,6 +86,10 @@ class Membership:
 
     def works(self) -> tuple[Work, ...]:
         """Return all stages, in an order in which each comes after those that it needs."""
+        return self._works
+
+    @cached_property
+    def _works(self) -> tuple[Work, ...]:
         works = []
         for one in self._populations.values():
             works.append(Work(name=("fit", _told(one.name)), stage=self._fit_stage(one), needs=()))
@@ -110,7 +115,7 @@ class Membership:
         else:
             self._folded(one)
 
-    def inferred(self, serving: str) -> Inferred:
+    def inferred(self, serving: Serving) -> Inferred:
         """Return what all attacks found under one way of serving."""
         return self.run.memo.once(
             self._judged_stage(serving), lambda: self._infer(serving), packed_inferred, unpacked_inferred
@@ -118,7 +123,7 @@ class Membership:
 
     def result(self, tell: Callable[[str], None]) -> SeedResult:
         """Return what was measured, computing what is not kept; ``tell`` hears each row that begins."""
-        found = {}
+        found: dict[str, Inferred] = {}
         for row, serving in zip(self.rows, self.spec.serving, strict=True):
             tell(row)
             found[serving] = self.inferred(serving)
@@ -187,7 +192,11 @@ class Membership:
         return self.split.histories.of_users(users)
 
     def _fit_stage(self, one: _Population) -> Stage:
-        return fit_stage(one.spec, self._histories(one.trained), self.run.child(one.name))
+        """Return what names a model; its users' histories are hashed once."""
+        if one.name not in self._stages:
+            stage = fit_stage(one.spec, self._histories(one.trained), self.run.child(one.name))
+            self._stages[one.name] = stage
+        return self._stages[one.name]
 
     def _fold_stage(self, one: _Population) -> Stage:
         run, trained = self.run.child(one.name, "folded"), self._histories(one.trained)
@@ -208,7 +217,7 @@ class Membership:
             n_interactions=len(trained.items),
         )
 
-    def _judged_stage(self, serving: str) -> Stage:
+    def _judged_stage(self, serving: Serving) -> Stage:
         models = {}
         for name, one in self._populations.items():
             folds = serving in FOLDING and name != VECTORS
@@ -241,7 +250,7 @@ class Membership:
         ]
         return hashlib.sha256(" ".join([*texts, split.histories.fingerprint]).encode()).hexdigest()
 
-    def _lists(self, name: str, serving: str) -> Int64[np.ndarray, "S k"]:
+    def _lists(self, name: str, serving: Serving) -> Int64[np.ndarray, "S k"]:
         """Return the lists that a model serves to its served users."""
         if (name, serving) not in self._lists_of:
             one = self._populations[name]
@@ -264,12 +273,12 @@ class Membership:
             )
         return self._lists_of[name, serving]
 
-    def _oracle(self, name: str, serving: str) -> Oracle:
+    def _oracle(self, name: str, serving: Serving) -> Oracle:
         """Return the victim as an outsider meets it: who asks for candidates' lists gets them."""
         lists = self._lists(name, serving)
         return Oracle.serving(lambda users: TopK(items=lists[users]), n_users=len(lists))
 
-    def _knowledge(self, serving: str) -> MembershipKnowledge:
+    def _knowledge(self, serving: Serving) -> MembershipKnowledge:
         split, of = self.split, self._populations[VECTORS].trained
         auditor, own = self._listed("auditor", serving), self._listed("own", serving)
         vectors = _item_vectors(self._fitted(self._populations[VECTORS]))
@@ -286,7 +295,7 @@ class Membership:
             own_lists=None if own is None else own[1],
         )
 
-    def _listed(self, kind: str, serving: str) -> tuple[Listed, Int64[np.ndarray, "J C k"]] | None:
+    def _listed(self, kind: str, serving: Serving) -> tuple[Listed, Int64[np.ndarray, "J C k"]] | None:
         """Return lists of the models of a kind for the users that they were drawn from, and for the rest."""
         models = [one for one in self._populations.values() if one.name.startswith(f"{kind} ")]
         if not models:
@@ -297,7 +306,7 @@ class Membership:
         first, rest = np.split(lists, [len(users)], axis=1)
         return Listed(histories=self._histories(users), lists=first, inside=inside), rest
 
-    def _infer(self, serving: str) -> Inferred:
+    def _infer(self, serving: Serving) -> Inferred:
         """Let every attack score the candidates, and beside them the blind panel and the null control."""
         knowledge = self._knowledge(serving)
         seed = child_seed(self.run.seed, "attack")
@@ -333,6 +342,11 @@ class Membership:
             f"ndcg@{short}": ndcg(lists[:, :short], *heldout),
             f"recall@{self.k}": recall(lists, *heldout),
         }
+
+
+@lru_cache(maxsize=16)  # a process that works at a grid meets the same split again and again
+def _split(data: Interactions, spec: MembershipSplitSpec, seed: int) -> MembershipSplit:
+    return membership_split(data, spec, seed)
 
 
 def _told(name: str) -> str:

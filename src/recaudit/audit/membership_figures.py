@@ -1,6 +1,6 @@
 """From each candidate's scores to figures of membership inference, with intervals and curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,7 @@ Row = dict[str, Any]
 NULL, BLIND = "null: ", "blind: "
 CANDIDATES = "candidates"
 
-CURVE = np.unique(
-    np.concatenate([[0.0], np.logspace(-3, 0, 31).round(6), np.linspace(0.05, 1, 20).round(6)])
-)
+CURVE = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 31).round(6), np.linspace(0.05, 1, 20).round(6)]))
 """Where ROC curves are read: close to zero as well as over the whole range."""
 
 
@@ -110,7 +108,7 @@ def _quality(found: Sequence[Inferred]) -> list[Row]:
         for users in ("members", "non-members"):
             values = [one.quality[metric][one.members == (users == "members")] for one in found]
             row: Row = {"attack": VICTIM, "users": users, "metric": metric}
-            ends: Mapping[str, float | None] = dict.fromkeys(("value", "low", "high"))
+            ends: dict[str, float | None] = dict.fromkeys(("value", "low", "high"))
             if not all(np.isnan(array).all() for array in values):
                 interval = bootstrap_interval(values, seed=_stream())
                 ends = {"value": interval.value, "low": interval.low, "high": interval.high}
@@ -130,9 +128,7 @@ def _counted(attack: str, metric: str, values: Sequence[float]) -> Row:
     }
 
 
-def _of(
-    attack: str, found: Sequence[Inferred]
-) -> tuple[list[Float64[np.ndarray, "_"]], list[np.ndarray]]:
+def _of(attack: str, found: Sequence[Inferred]) -> tuple[list[Float64[np.ndarray, "_"]], list[np.ndarray]]:
     return [one.scores[attack] for one in found], [one.members for one in found]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from recaudit.attacks.membership.classifiers import Boosting
-from recaudit.attacks.membership.ladder import LADDER, Rung
+from recaudit.attacks.membership.ladder import LADDER, Settings
 from recaudit.data.membership import MembershipSplitSpec
 from recaudit.errors import UsageError, nearest
 from recaudit.models.base import RecommenderSpec
@@ -80,9 +80,9 @@ class MembershipSpec(BaseModel):
         self.rungs()
         return self
 
-    def rungs(self) -> Mapping[str, Rung]:
+    def rungs(self) -> Mapping[str, Settings]:
         """Return the attacks by name, in order."""
-        found = {}
+        found: dict[str, Settings] = {}
         for name in (*self.attacks, *self.settings):
             if name not in LADDER:
                 raise UsageError(f"membership.attacks: unknown attack {name!r}{nearest(name, LADDER)}")

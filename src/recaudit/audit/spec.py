@@ -48,8 +48,8 @@ class AuditSpec(BaseModel):
         k: length of the lists.
         split: who is on which side. A saved victim keeps ``target_share``, ``heldout`` and ``heldout_by`` of
             the split that it was trained by.
-        queries: lists that a stealing attack may ask for in all; ``None`` lets it ask for those of all queried
-            and validation users.
+        queries: lists that a stealing attack may ask for in all; ``None`` lets it ask for those of all
+            queried and validation users.
         defence: what changes the lists that the victim serves: popular items mixed in. Agreement is with the
             lists that are served, and ``agreement_undefended@k`` with those that the model makes.
         threats: ``stealing`` and ``membership``, or one text, separated by commas; both where nothing is
@@ -157,8 +157,8 @@ class AuditSpec(BaseModel):
             )
         if self.saved_victim is not None and "membership" in (self.threats or ()):
             raise UsageError(
-                "threats: a saved victim cannot be audited for membership, whose victim is trained on half of "
-                "the users that are attacked; leave membership out, or name a model to train"
+                "threats: a saved victim cannot be audited for membership, whose victim is trained on half "
+                "of the users that are attacked; leave membership out, or name a model to train"
             )
         lists = (("attacks", self.attacks), ("seeds", self.seeds), ("threats", self.measured))
         for key, names in lists:
@@ -199,9 +199,7 @@ class AuditSpec(BaseModel):
         if isinstance(spec, NetworkSpec):
             return spec
         trained = [name for name, kind in MODELS.items() if issubclass(kind, NetworkSpec)]
-        raise UsageError(
-            f"clone: {spec.model!r} is not trained by gradients; use one of {', '.join(trained)}"
-        )
+        raise UsageError(f"clone: {spec.model!r} cannot learn from lists; use one of {', '.join(trained)}")
 
     def split_spec(self) -> SplitSpec:
         """Return who is on which side: the saved victim's own split where it chose the training data.

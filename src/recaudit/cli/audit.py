@@ -51,7 +51,8 @@ class AuditOptions:
     format: str | None = None
     """The file's format, where it is not guessed from its name and header."""
     victim: str | None = None
-    """Model to audit: popularity, item-knn, bpr (default), lmf, ncf or lfm; or a folder with a saved victim."""
+    """Model to audit: popularity, item-knn, bpr (default), lmf, ncf, lfm, private-item-knn or private-lfm;
+    or a folder with a saved victim."""
     threats: str | None = None
     """What to measure, separated by commas; stealing,membership by default."""
     clone: str | None = None

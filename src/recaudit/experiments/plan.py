@@ -15,7 +15,17 @@ from recaudit.models.base import Memo, Progress, Run, no_progress
 from recaudit.store import Stage, Store
 from recaudit.validation import validated
 
-__all__ = ["Planned", "Task", "cell_spec", "finished_seeds", "missing", "open_data", "open_seed", "plan", "plan_audits"]
+__all__ = [
+    "Planned",
+    "Task",
+    "cell_spec",
+    "finished_seeds",
+    "missing",
+    "open_data",
+    "open_seed",
+    "plan",
+    "plan_audits",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

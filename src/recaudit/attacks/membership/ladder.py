@@ -32,6 +32,7 @@ __all__ = [
     "Rich",
     "Rung",
     "Scorer",
+    "Settings",
     "Source",
     "Stack",
 ]
@@ -180,7 +181,10 @@ class LadderAttack:
         return scorer(oracle.query(np.arange(knowledge.candidates.n_users)).items)
 
 
-LADDER: MappingProxyType[str, Rung] = MappingProxyType(
+Settings = Difference | Rich | LiraItems | LiraLists | Stack
+"""The settings that come with recaudit: rungs that can be told as plain values."""
+
+LADDER: MappingProxyType[str, Settings] = MappingProxyType(
     {
         "difference": Difference(),
         "rich": Rich(),
