@@ -33,7 +33,7 @@ __all__ = ["Stealing"]
 
 
 class Stealing:
-    """The stages of one seed that steal the victim; they take what they need from the run's memo, or compute it.
+    """The stages of one seed that steal the victim; they take what they need from the memo, or compute it.
 
     Attacks of one seed share the seed, hence their starting point and the auxiliary model, so that their
     differences are theirs alone.
