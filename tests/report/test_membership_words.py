@@ -46,11 +46,11 @@ def test_the_verdict_is_on_everyone_folded_with_popular_beside_it(membership_res
     membership = arrange_membership(membership_result)
     assert membership is not None
     assert membership_verdict(membership) == (
-        "With everyone folded in, the strongest of 9 attacks, stack, tells members from strangers with an "
+        "With everyone folded in, the highest of 9 rungs, stack, tells members from strangers with an "
         "AUC of 0.634 (0.616–0.652), where 0.5 is chance, and finds 6 of 100 members (6–7) while wrongly "
         "naming 1 of 100 strangers. That attack retrains on the candidates’ data, as an auditor can; with "
-        "data of the attacker’s own, the strongest, stack (stranger), has an AUC of 0.556 (0.538–0.574).",
-        "With the popular list for strangers, the strongest of 9 attacks, stack, tells members from "
+        "data of the attacker’s own, the highest rung, stack (stranger), has an AUC of 0.556 (0.538–0.574).",
+        "With the popular list for strangers, the highest of 9 rungs, stack, tells members from "
         "strangers with an AUC of 0.957 (0.939–0.975), where 0.5 is chance, and finds 56 of 100 members "
         "(55–57) while wrongly naming 1 of 100 strangers. This AUC is explained by how strangers are served: "
         "the blind detector “popular share” alone reaches 0.951 (0.933–0.969).",
@@ -96,7 +96,7 @@ def test_chance_is_no_leak_found_by_these_attacks(membership_values: dict[str, A
     _set(membership_values, "everyone-folded", "*", "auc", 0.512, 0.494, 0.53)
     _set(membership_values, "everyone-folded", "*", "tpr@0.01", 0.012, 0.004, 0.03)
     assert _headline(membership_values) == (
-        "With everyone folded in, no leak found by these attacks: the strongest of 9 attacks, difference, "
+        "With everyone folded in, no leak found by these attacks: the highest of 9 rungs, stack, "
         "has an AUC of 0.512 (0.494–0.530): its interval contains 0.5, which is chance."
     )
 
@@ -172,7 +172,7 @@ def test_without_everyone_folded_the_next_serving_is_the_headline(membership_val
     membership_values["figures"] = [f for f in membership_values["figures"] if f["serving"] == "popular"]
     membership = _arranged(membership_values)
     (paragraph,) = membership_verdict(membership)
-    assert paragraph.startswith("With the popular list for strangers, the strongest of 9")
+    assert paragraph.startswith("With the popular list for strangers, the highest of 9")
     assert any(
         "Serving everyone folded in was not measured" in note for note in membership_caution(membership)
     )

@@ -53,7 +53,7 @@ class Place:
         colour: of its family.
         marker: likewise.
         across: the quality that it leaves.
-        up: what it leaves the strongest attack.
+        up: what it leaves the attack.
     """
 
     number: int
@@ -64,7 +64,7 @@ class Place:
 
 
 def draw_frontier(experiment: Experiment) -> Figure:
-    """Return panels of the strongest attack's figure over NDCG@10: of strangers and members, AUC and TPR.
+    """Return panels of the first attack's figure over NDCG@10: of strangers and members, AUC and TPR.
 
     Each point is a value of the last axis, numbered, in the colour of its family. Ringed points are those
     that no other one beats in both: none has less leakage at as much quality, or more quality at as little.
@@ -81,10 +81,10 @@ def draw_frontier(experiment: Experiment) -> Figure:
         for group, panel in zip(users, row, strict=True):
             shown[panel] = list(_places(experiment, cells, looks, metric, group))
             _panel(panel, shown[panel], metric)
-        row[0].set_ylabel(f"{measure_words(metric)} of the strongest attack")
+        row[0].set_ylabel(f"{measure_words(metric)} of {_judge(experiment)}")
     for group, panel in zip(users, panels[-1], strict=True):
         panel.set_xlabel(f"NDCG@10 of {GROUPS[group]}")
-    measured = [_strongest(experiment, cell, metrics[0]).value is not None for cell in cells]
+    measured = [_leaked(experiment, cell, metrics[0]).value is not None for cell in cells]
     handles = [
         _key_line(f"{place + 1}  {_said(experiment, cell)}", looks[place], measured=measured[place])
         for place, cell in enumerate(cells)
@@ -97,8 +97,7 @@ def draw_frontier(experiment: Experiment) -> Figure:
         columnspacing=1.2,
         fontsize=7,
     )
-    judges = [row for row in experiment.attacks if not row.startswith(BLIND)] or list(experiment.attacks)
-    said = f"strongest of {', '.join(judges)}; ringed: no other point has both less leakage and more quality"
+    said = f"judged by {_judge(experiment)}; ringed: no other point has both less leakage and more quality"
     canvas.suptitle(said + ("" if all(measured) else "; † not measured"), fontsize=7.5, color=MUTED)
     _number(canvas, shown)
     return canvas
@@ -161,18 +160,22 @@ def _said(experiment: Experiment, cell: Cell) -> str:
     return ", ".join(axis.said(cell.labels[axis.name]) for axis in telling)
 
 
-def _strongest(experiment: Experiment, cell: Cell, metric: str) -> Point:
-    """Return the highest figure of the attacks shown that are no blind ones, where there are such."""
-    judges = [row for row in experiment.attacks if not row.startswith(BLIND)] or experiment.attacks
-    points = [experiment.tail(row, cell) if metric == TAIL else experiment.find(row, cell) for row in judges]
-    return max(points, key=lambda point: -1.0 if point.value is None else point.value)
+def _judge(experiment: Experiment) -> str:
+    """Return the attack that judges all variants: the first that is shown, named before any figure was."""
+    return next((row for row in experiment.attacks if not row.startswith(BLIND)), experiment.attacks[0])
+
+
+def _leaked(experiment: Experiment, cell: Cell, metric: str) -> Point:
+    """Return the judging attack's figure."""
+    judge = _judge(experiment)
+    return experiment.tail(judge, cell) if metric == TAIL else experiment.find(judge, cell)
 
 
 def _places(
     experiment: Experiment, cells: Sequence[Cell], looks: Sequence[tuple[str, str]], metric: str, group: str
 ) -> Iterator[Place]:
     for number, (cell, (colour, marker)) in enumerate(zip(cells, looks, strict=True), start=1):
-        across, up = experiment.quality(group, cell), _strongest(experiment, cell, metric)
+        across, up = experiment.quality(group, cell), _leaked(experiment, cell, metric)
         if across.value is not None and up.value is not None:
             yield Place(number=number, colour=colour, marker=marker, across=across, up=up)
 

@@ -60,13 +60,16 @@ class Block:
 
     @property
     def strongest(self) -> Row | None:
-        """The attack with the highest AUC."""
-        return _highest(self.ladder)
+        """The highest rung: the attack that was built to be the strongest, whatever came out.
+
+        The one with the highest AUC would be chosen by the figures that it is judged by, and flattered.
+        """
+        return _top(self.ladder)
 
     @property
     def strongest_without_retraining(self) -> Row | None:
-        """The attack with the highest AUC among those that are known not to train on candidates."""
-        return _highest([row for row in self.ladder if retrains(row.attack) is False])
+        """The highest rung of those that are known not to train on candidates."""
+        return _top([row for row in self.ladder if retrains(row.attack) is False])
 
     @property
     def best_blind(self) -> Row | None:
@@ -171,6 +174,10 @@ def _named(rows: Sequence[Row], kind: str) -> tuple[Row, ...]:
         for row in rows
         if row.attack.startswith(kind)
     )
+
+
+def _top(rows: Sequence[Row]) -> Row | None:
+    return next((row for row in reversed(rows) if row.value("auc", "candidates") is not None), None)
 
 
 def _highest(rows: Sequence[Row]) -> Row | None:

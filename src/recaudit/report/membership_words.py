@@ -114,7 +114,7 @@ def membership_verdict(membership: Membership) -> tuple[str, ...]:
     if strongest and own and own is not strongest and decidedly_above(strongest.find(_AUC, _USERS), 0.5):
         sentences.append(
             f"That attack retrains on the candidates’ data, as an auditor can; with data of the attacker’s "
-            f"own, the strongest, {own.label}, has an AUC of {_auc(own)}."
+            f"own, the highest rung, {own.label}, has an AUC of {_auc(own)}."
         )
     beside = next((one for one in membership.blocks[1:] if one.serving == "popular"), None)
     besides = [] if beside is None else [" ".join(conclusion(beside, membership.non_members))]
@@ -128,7 +128,7 @@ def conclusion(block: Block, non_members: int | None) -> list[str]:
     if strongest is None:
         return [f"{opening}, no attack has an AUC."]
     count = len(block.ladder)
-    whose = f"the strongest of {count} attacks" if count > 1 else "the one attack"
+    whose = f"the highest of {count} rungs" if count > 1 else "the one attack"
     if decidedly_above(strongest.find(_AUC, _USERS), 0.5):
         sentences = [
             f"{opening}, {whose}, {strongest.label}, tells members from strangers with an AUC of "
@@ -144,7 +144,7 @@ def conclusion(block: Block, non_members: int | None) -> list[str]:
 
 
 def _not_above(block: Block, strongest: Row, opening: str, whose: str) -> str:
-    """Return the sentence of a block whose highest AUC is not decidedly above chance."""
+    """Return the sentence of a block whose highest rung is not decidedly above chance."""
     auc = strongest.find(_AUC, _USERS)
     assert auc is not None
     if auc.low is None or auc.high is None:
