@@ -18,7 +18,8 @@ NAMES = tuple(name for name in grid_names() if name.startswith("hu2023/"))
 
 def test_the_papers_figures_come_first_then_what_goes_beyond_them() -> None:
     names = [name.removeprefix("hu2023/") for name in NAMES]
-    assert names == ["fig1", "fig2", "fig3", "fig3-target", "cross", "ladder", "defences"]
+    ours = ["lists", "cross", "ladder", "defences", "privacy"]
+    assert names == ["fig1", "fig2", "fig3", "fig3-target", *ours]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +54,8 @@ def test_the_pictures_are_those_of_the_paper() -> None:
         "fig2": "lines",
         "fig3": "lines",
         "fig3-target": "lines",
+        "lists": "lines",
+        "privacy": "frontier",
         "cross": "heatmap",
         "ladder": "lines",
         "defences": "frontier",
