@@ -53,6 +53,13 @@ def taken(monkeypatch, tmp_path):
         (["--k", "7"], "k: 7"),
         (["--known", "0.3"], "known: 0.3"),
         (["--known", "0.3"], "split: {known: 0.3}"),
+        (["--threats", "membership"], "threats: [membership]"),
+        (["--threats", "membership,stealing"], "threats: membership, stealing"),
+        (["--serving", "fold-in,popular"], "serving: [fold-in, popular]"),
+        (["--serving", "fold-in"], "membership: {serving: fold-in}"),
+        (["--shadows", "4"], "membership: {shadows: 4}"),
+        (["--fail-over", "tpr@0.01=0.1", "--fail-over", "auc=1"], "fail_over: [tpr@0.01=0.1, auc=1]"),
+        (["--set", "membership.shadow=item-knn"], "membership: {shadow: {model: item-knn}}"),
         (["--queries", "99"], "queries: 99"),
         (["--seeds", "3"], "seeds: 3"),
         (["--seeds", "3"], "seeds: [0, 1, 2]"),
@@ -200,6 +207,16 @@ def test_a_file_that_cannot_be_read(recaudit, tmp_path) -> None:
         (["--set", "foo=3"], "unknown key 'foo'"),
         (["--set", "victim.size=3"], "unknown key 'victim.size'"),
         (["second.yaml"], "too many arguments: 'second.yaml'"),
+        (["--threats", "stealth"], "threats.0: input should be 'stealing' or 'membership'"),
+        (["--threats", "stealing,stealing"], "threats: 'stealing' is named twice"),
+        (["--serving", "foldin"], "'fold-in'"),
+        (["--serving", ""], "''"),
+        (["--shadows", "5"], "shadows: found 5; an even number"),
+        (["--shadows", "2"], "greater than or equal to 4"),
+        (["--workers", "0"], "workers: expected a whole number of at least 1, found 0"),
+        (["--fail-over", "auc=0.6"], "unknown metric 'auc'"),
+        (["--threats", "membership", "--fail-over", "agreement@4=1"], "unknown metric 'agreement@4'"),
+        (["--threats", "membership", "--set", "membership.atacks=x"], "did you mean 'attacks'"),
     ],
 )
 def test_a_wrong_flag_in_one_line(recaudit, spec, tmp_path, monkeypatch, flags, says) -> None:
@@ -327,3 +344,27 @@ def test_a_store_that_cannot_be_used(recaudit, spec, tmp_path) -> None:
     code, out, err = recaudit("audit", spec, "--store", tmp_path / "file", "--out", tmp_path / "out")
     assert (code, out) == (2, "")
     assert _one_line(err, "store: .*/file cannot hold results: .*; name another folder")
+
+
+MEMBERSHIP = """
+data: {data}
+k: 4
+threats: membership
+serving: popular
+victim: {{model: lfm, embedding_size: 4, epochs: 2}}
+membership: {{attacks: [difference], vectors: 4}}
+"""
+
+
+def test_workers_find_what_one_process_finds_and_a_limit_is_a_finding(recaudit, spec, tmp_path) -> None:
+    path = tmp_path / "membership.yaml"
+    path.write_text(MEMBERSHIP.format(data=spec.parent / "tiny.csv"), "utf-8")
+    assert recaudit("audit", path, "--out", tmp_path / "one")[0] == 0
+    code, out, _ = recaudit("audit", path, "--workers", 2, "--out", tmp_path / "two", "--fail-over", "auc=0")
+    assert code == 1
+    assert "difference: auc on members and strangers (popular)" in out
+    assert out.splitlines()[-1].endswith("is over the limit of 0")
+    one, two = (read_result(tmp_path / name) for name in ("one", "two"))
+    kept = [[figure for figure in result.figures if figure.metric != "seconds"] for result in (one, two)]
+    assert kept[0] == kept[1]
+    assert one.curves == two.curves
