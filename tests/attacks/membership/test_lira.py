@@ -150,3 +150,12 @@ def test_two_models_are_too_few_to_compare():
     table = AuditorTable(space=space, listed=listed, rich=Boosting(trees=2), seed=0)
     with pytest.raises(ValueError, match="four of them at least; found 2"):
         assert table.trials
+
+
+def test_a_list_that_every_model_serves_has_a_ratio():
+    # Nothing is listed by one model and left out by another, as where a victim serves everybody one list.
+    same = lists([[0, 1, 2], [3, 4, 5]])
+    reference = lists([[[[0, 1, 2], [3, 4, 5]]], [[[0, 1, 2], [3, 4, 5]]]])
+    trials = [Trial(played=same, reference=reference, inside=inside) for inside in (False, True)]
+    ratios = ItemLikelihood(trials, 100)(trials[0])
+    np.testing.assert_allclose(ratios, 0, atol=1e-9)

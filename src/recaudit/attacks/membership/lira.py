@@ -76,7 +76,7 @@ class ItemLikelihood:
         listed = found.outcomes < PARTS
         n_users = len(found.elsewhere)
         sums = [
-            np.bincount(found.users[chosen], weights=values[chosen], minlength=n_users)
+            np.bincount(found.users[chosen], weights=values[chosen], minlength=n_users).astype(np.float64)
             for chosen in (listed, ~listed)
         ]
         sums[1] += found.elsewhere * self.log_ratios[0, PARTS]
