@@ -154,10 +154,21 @@ def test_a_null_control_off_chance_is_to_be_distrusted(
     assert "Its null control misses 0.5: this measurement is to be distrusted." in verdict
     assert "distrusted" not in beside
     assert membership_caution(membership)[0].startswith(
-        f"Everyone folded in: the null control misses 0.5 for stack {0.5 * (low + high):.3f} ({low:.3f}–"
+        "Everyone folded in: the null control of the highest rung misses 0.5"
     )
-    assert "this measurement is to be distrusted" in null_words(membership.blocks[0])
+    told = null_words(membership.blocks[0])
+    assert f"misses it for stack {0.5 * (low + high):.3f} ({low:.3f}–" in told
+    assert "this measurement is to be distrusted" in told
     assert null_words(membership.blocks[1]).endswith("every interval contains 0.5, as it must.")
+
+
+def test_another_null_control_off_chance_is_told_and_no_more(membership_values: dict[str, Any]) -> None:
+    _set(membership_values, "everyone-folded", "null: rich", "auc", 0.53, 0.51, 0.55)
+    membership = _arranged(membership_values)
+    told = null_words(membership.blocks[0])
+    assert "misses it for rich 0.530 (0.510–0.550): one interval in twenty does by chance" in told
+    assert not any("null control" in note for note in membership_caution(membership))
+    assert "distrusted" not in " ".join(membership_verdict(membership))
 
 
 def test_worse_than_chance_is_called_so(membership_values: dict[str, Any]) -> None:

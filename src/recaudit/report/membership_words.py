@@ -137,8 +137,7 @@ def conclusion(block: Block, non_members: int | None) -> list[str]:
         sentences += _explained(block, strongest)
     else:
         sentences = [_not_above(block, strongest, opening, whose)]
-    null = block.null_of(strongest)
-    if null is not None and _misses_chance(null):
+    if _headline_misses(block):
         sentences.append("Its null control misses 0.5: this measurement is to be distrusted.")
     return sentences
 
@@ -226,14 +225,23 @@ def null_words(block: Block) -> str:
     opening = "Null control: against a victim trained on none of the candidates"
     missing = [f"{null.label} {_auc(null)}" for null in measured if _misses_chance(null)]
     if missing:
-        return (
-            f"{opening} an AUC must be 0.5, and the interval misses it for {', '.join(missing)}: this "
-            "measurement is to be distrusted."
+        # One in twenty does by chance, and the attacks of an audit share shadow models: they miss together.
+        why = (
+            "this measurement is to be distrusted"
+            if _headline_misses(block)
+            else "one interval in twenty does by chance, and that of the highest rung does not"
         )
+        return f"{opening} an AUC must be 0.5, and the interval misses it for {', '.join(missing)}: {why}."
     values = [null.value(_AUC, _USERS) or 0.0 for null in measured]
     least, most = number(min(values), 3), number(max(values), 3)
     aucs = f"the AUC is {least}" if len(measured) == 1 else f"the AUCs are {least} to {most}"
     return f"{opening} {aucs}; {'its' if len(measured) == 1 else 'every'} interval contains 0.5, as it must."
+
+
+def _headline_misses(block: Block) -> bool:
+    """Whether the null control of the highest rung misses 0.5."""
+    null = None if block.strongest is None else block.null_of(block.strongest)
+    return null is not None and _misses_chance(null)
 
 
 def _misses_chance(null: Row) -> bool:
@@ -245,18 +253,16 @@ def membership_caution(membership: Membership) -> list[str]:
     """Return what the reader of the membership figures must bear in mind, the gravest first."""
     notes = []
     for block in membership.blocks:
-        missing = [null for null in block.null if _misses_chance(null)]
-        if missing:
-            told = ", ".join(f"{null.label} {_auc(null)}" for null in missing)
+        if _headline_misses(block):
             notes.append(
-                f"{serving_title(block.serving)}: the null control misses 0.5 for {told}, against a victim "
-                "trained on none of the candidates. This measurement is to be distrusted; one in twenty such "
-                "intervals misses by chance alone."
+                f"{serving_title(block.serving)}: the null control of the highest rung misses 0.5, against a "
+                "victim trained on none of the candidates. This measurement is to be distrusted; one in "
+                "twenty such intervals misses by chance alone."
             )
         auc = block.strongest and block.strongest.find(_AUC, _USERS)
         if auc and auc.high is not None and auc.high < 0.5:
             notes.append(
-                f"{serving_title(block.serving)}: even the highest AUC is decidedly below 0.5. Scores that "
+                f"{serving_title(block.serving)}: the AUC of the highest rung is decidedly below 0.5. Scores that "
                 "point the wrong way still tell members from strangers to somebody who turns them round."
             )
     if membership.headline is not None and membership.headline.serving != HEADLINE:
