@@ -262,8 +262,8 @@ def membership_caution(membership: Membership) -> list[str]:
         auc = block.strongest and block.strongest.find(_AUC, _USERS)
         if auc and auc.high is not None and auc.high < 0.5:
             notes.append(
-                f"{serving_title(block.serving)}: the AUC of the highest rung is decidedly below 0.5. Scores that "
-                "point the wrong way still tell members from strangers to somebody who turns them round."
+                f"{serving_title(block.serving)}: the AUC of the highest rung is decidedly below 0.5. Scores "
+                "that point the wrong way still tell members from strangers to somebody who turns them round."
             )
     if membership.headline is not None and membership.headline.serving != HEADLINE:
         notes.append(
