@@ -320,6 +320,7 @@ def test_words_of_measures_and_families() -> None:
     assert family({"victim.optimisation.reg": 0.1, "k": 5}) == "regularisation"
     assert family({"k": 5}) == "shorter lists"
     assert family({"victim.new_kind": 1}) == "new kind"
+    assert family({"victim": "item-knn", "k": 5}) == "item-knn"
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,12 @@ def chance(metric: str) -> float | None:
 
 
 def family(variant: Mapping[str, Any]) -> str:
-    """Return what sort of defence the values of a grid's variant are, by the first of them."""
-    last = next(iter(variant), "").rpartition(".")[2]
+    """Return what sort of defence the values of a grid's variant are, by the first of them.
+
+    Another victim is a sort of its own.
+    """
+    first = next(iter(variant), "")
+    if first == "victim":
+        return str(variant[first])
+    last = first.rpartition(".")[2]
     return _FAMILIES.get(last, last.replace("_", " ")) if last else "no defence"
