@@ -1,6 +1,6 @@
 """Membership inference in an audit: a leak that was planted is found, none is found where there is none."""
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,9 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
+from recaudit.models import registry
 from recaudit.models.base import Memo, Run
+from recaudit.models.baselines import Popularity
 from recaudit.models.lfm import LFM as LFMSpec
 from recaudit.models.saving import save_model
 from recaudit.store import Store
@@ -218,6 +220,7 @@ def test_both_threats_in_one_audit(tiny_data) -> None:
         ({"settings": {"difference": {"classifier": {"hiden": 3}}}}, "hidden"),
         ({"shadow": {"model": "lmff"}}, "lmf"),
         ({"split": {"target_share": 0.9, "shadow_share": 0.5}}, "target_share"),
+        ({"defence": {"random_items": 51}}, "random_items: 51 of the 50 items"),
     ],
 )
 def test_a_mistake_is_named(membership, said) -> None:
@@ -231,3 +234,51 @@ def test_a_saved_victim_is_not_audited_for_membership(values, crowd, tmp_path) -
     assert audit_spec({"victim": {"saved": str(tmp_path)}}).measured == ("stealing",)
     with pytest.raises(UsageError, match="saved victim cannot be audited for membership"):
         audit_spec({"victim": {"saved": str(tmp_path)}, "threats": "stealing,membership"})
+
+
+def test_a_defence_of_stealing_is_not_taken_for_one_of_membership() -> None:
+    with pytest.raises(UsageError, match="measured against stealing alone"):
+        audit_spec({"defence": {"mixed": 5}})
+    assert audit_spec({"defence": {"mixed": 5}, "threats": "stealing"}).measured == ("stealing",)
+
+
+@pytest.mark.parametrize(
+    ("membership", "said"),
+    [
+        (
+            {"split": {"target_share": 0.5, "shadow_share": 0.5}},
+            "0 users are neither attacked",
+        ),
+        ({"split": {"target_share": 0.5, "shadow_share": 0.4}}, "the null control needs 30"),
+        ({"split": {"target_share": 0.001}}, "^membership.split.target_share=0.001 of 120 users is 0"),
+    ],
+)
+def test_too_few_users_are_told_before_anything_is_trained(values, crowd, membership, said) -> None:
+    spec = audit_spec(values | {"membership": values["membership"] | membership})
+    with pytest.raises(UsageError, match=said):
+        SeedAudit(spec, crowd, Run(seed=0))
+
+
+class Unfoldable(Popularity):
+    """A model that knows its own users alone."""
+
+    model: Literal["unfoldable"] = "unfoldable"
+    fold_in: ClassVar[None] = None
+
+
+def test_a_model_that_cannot_fold_in_is_refused_before_anything_is_trained(
+    values, crowd, monkeypatch
+) -> None:
+    monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, "unfoldable": Unfoldable})
+    spec = audit_spec(values | {"victim": "unfoldable"})
+    with pytest.raises(UsageError, match=r"--serving popular.*--threats stealing"):
+        SeedAudit(spec, crowd, Run(seed=0))
+    popular = values["membership"] | {"serving": "popular"}
+    SeedAudit(audit_spec(values | {"victim": "unfoldable", "membership": popular}), crowd, Run(seed=0))
+
+
+def test_rows_come_in_one_order_from_the_store_too(values, crowd, tmp_path) -> None:
+    spec = AuditSpec(**values | {"seeds": 1, "membership": values["membership"] | {"serving": "popular"}})
+    store = Store(tmp_path / "store", say=pytest.fail)
+    first, again = (run_audit(spec, data=crowd, store=store).content["figures"] for _ in range(2))
+    assert first == again

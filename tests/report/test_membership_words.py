@@ -101,6 +101,15 @@ def test_chance_is_no_leak_found_by_these_attacks(membership_values: dict[str, A
     )
 
 
+def test_a_blind_detector_above_chance_is_a_leak(membership_values: dict[str, Any]) -> None:
+    _set(membership_values, "everyone-folded", "*", "auc", 0.512, 0.494, 0.53)
+    _set(membership_values, "everyone-folded", "*", "tpr@0.01", 0.012, 0.004, 0.03)
+    _set(membership_values, "everyone-folded", "blind: list constancy", "auc", 0.8, 0.7, 0.9)
+    text = _headline(membership_values)
+    assert "no leak" not in text
+    assert text.endswith("“list constancy” tells members from strangers with an AUC of 0.800 (0.700–0.900).")
+
+
 def test_an_interval_above_chance_elsewhere_is_a_leak(membership_values: dict[str, Any]) -> None:
     _set(membership_values, "everyone-folded", "*", "auc", 0.512, 0.494, 0.53)
     _set(membership_values, "everyone-folded", "rich", "auc", 0.511, 0.503, 0.519)
@@ -139,7 +148,8 @@ def test_the_published_attack_is_explained_where_the_strongest_is_not(
 def test_where_all_are_served_alike_the_serving_explains_nothing(membership_values: dict[str, Any]) -> None:
     _set(membership_values, "everyone-folded", "blind: history length", "auc", 0.62, 0.6, 0.64)
     text = _headline(membership_values)
-    assert "This AUC takes no attack: the blind detector “history length” alone reaches 0.620" in text
+    told = "A single feature does as well or better: the blind detector “history length” alone reaches 0.620"
+    assert told in text
     assert "served" not in text
 
 

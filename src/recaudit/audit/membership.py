@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -19,8 +20,10 @@ from recaudit.audit.work import Work
 from recaudit.data.interactions import Interactions
 from recaudit.data.membership import MembershipSplit, MembershipSplitSpec, membership_split
 from recaudit.data.rows import picked_rows
+from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
 from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK
+from recaudit.models.cold_start import FoldsIn
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.fitting import fit_once, fit_stage, fold_once, fold_stage
 from recaudit.oracle.oracle import Oracle
@@ -76,8 +79,29 @@ class Membership:
         self._data = data
         self._victim_spec = spec.victim_spec()
         self._rungs = self.spec.rungs()
+        self._check()
         self._stages: dict[str, Stage] = {}
+        self._seconds: dict[str, float] = {}
         self._lists_of: dict[tuple[str, Serving], Int64[np.ndarray, "S k"]] = {}
+
+    def _check(self) -> None:
+        """Refuse what would fail after hours of training."""
+        models = (self._victim_spec, self.spec.shadow_spec(self._victim_spec))
+        alone = next((model for model in models if not isinstance(model, FoldsIn)), None)
+        if self._folds and alone is not None:
+            raise UsageError(
+                f"membership.serving: {alone.model!r} cannot estimate users that it was not trained on (its "
+                "spec has no fold_in); serve strangers the popular list (--serving popular), or leave "
+                "membership out (--threats stealing)"
+            )
+        n_members, n_others = int(self.split.members.sum()), len(self.split.others)
+        needed = max(n_members if self.spec.null else 0, 2 if self.spec.vectors_of == "others" else 0)
+        if n_others < needed:
+            raise UsageError(
+                f"membership.split: {n_others} users are neither attacked nor the shadow's; the null control "
+                f"needs {n_members}, and item vectors of theirs need some: lower target_share or "
+                "shadow_share, or set membership.null=no and membership.vectors_of=shadow"
+            )
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -230,6 +254,7 @@ class Membership:
                 name: {"kind": type(rung).__name__, **rung.model_dump(mode="json")}
                 for name, rung in self._rungs.items()
             },
+            "packages": {"scikit-learn": version("scikit-learn")},
             "rich": self.spec.rich.model_dump(mode="json"),
             "defence": self.spec.defence.model_dump(mode="json"),
             "k": self.k,
@@ -257,20 +282,22 @@ class Membership:
             trained = self._histories(one.trained)
             places = np.searchsorted(one.trained, one.served).clip(max=len(one.trained) - 1)
             known = one.trained[places] == one.served
-            service = Service(
-                recommender=self._fitted(one),
-                trained=trained,
-                accounts=np.where(known, places, -1),
-                folded=self._folded(one) if serving in FOLDING else None,
-            )
-            self._lists_of[name, serving] = served(
-                serving,
-                service,
-                self._histories(one.served),
-                self.k,
-                seed=child_seed(self.run.seed, "serving", name),
-                defence=self.spec.defence,
-            )
+            with self.run.memo.clock() as seconds:
+                service = Service(
+                    recommender=self._fitted(one),
+                    trained=trained,
+                    accounts=np.where(known, places, -1),
+                    folded=self._folded(one) if serving in FOLDING else None,
+                )
+                self._lists_of[name, serving] = served(
+                    serving,
+                    service,
+                    self._histories(one.served),
+                    self.k,
+                    seed=child_seed(self.run.seed, "serving", name),
+                    defence=self.spec.defence,
+                )
+                self._seconds[name] = seconds()
         return self._lists_of[name, serving]
 
     def _oracle(self, name: str, serving: Serving) -> Oracle:
@@ -318,11 +345,10 @@ class Membership:
             oracle, began = self._oracle(VICTIM, serving), time.perf_counter()
             scorer = rung.learn(evidence, seed)
             scores[name] = scorer(oracle.query(everybody).items)
-            cost[name] = round(time.perf_counter() - began, 3)
+            cost[name] = round(time.perf_counter() - began + self._models_cost(rung.source), 3)
             ledgers[name] = asdict(oracle.ledger)
             if self.spec.null:
                 null[f"null: {name}"] = scorer(self._lists(NULL, serving))
-            self.run.progress(f"membership, {serving}: {name}", len(scores), len(self._rungs))
         lists = self._lists(VICTIM, serving)
         panel = blind_panel(knowledge, lists)
         return Inferred(
@@ -333,6 +359,10 @@ class Membership:
             cost=cost,
             ledgers=ledgers,
         )
+
+    def _models_cost(self, source: str) -> float:
+        """Return the seconds of the attacker's models that a rung learns from, as if it ran alone."""
+        return sum(seconds for name, seconds in self._seconds.items() if name.partition(" ")[0] == source)
 
     def _quality(self, lists: Int64[np.ndarray, "C k"]) -> dict[str, Float64[np.ndarray, "C"]]:
         offsets, places = picked_rows(self.split.heldout_offsets, self.split.candidates)
@@ -346,7 +376,10 @@ class Membership:
 
 @lru_cache(maxsize=16)  # a process that works at a grid meets the same split again and again
 def _split(data: Interactions, spec: MembershipSplitSpec, seed: int) -> MembershipSplit:
-    return membership_split(data, spec, seed)
+    try:
+        return membership_split(data, spec, seed)
+    except UsageError as error:
+        raise UsageError(f"membership.split.{error}") from None  # the stealing split has keys of these names
 
 
 def _told(name: str) -> str:

@@ -44,7 +44,7 @@ def membership_figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) 
         for attack in found[0].scores:
             rows += [at | row for row in _told_apart(attack, found)]
         rows += [at | row for row in _quality(found)]
-        for attack in found[0].cost:
+        for attack in spec.membership.attacks:
             seconds = [one.cost[attack] for one in found]
             rows.append(at | _counted(attack, "seconds", seconds))
             lists = [float(one.ledgers[attack]["lists"]) for one in found]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from recaudit.attacks.membership.classifiers import Boosting
 from recaudit.attacks.membership.ladder import LADDER, Settings
 from recaudit.data.membership import MembershipSplitSpec
-from recaudit.errors import UsageError, nearest
+from recaudit.errors import nearest
 from recaudit.models.base import RecommenderSpec
 from recaudit.models.lfm import LFM
 from recaudit.models.registry import model_spec
@@ -23,8 +23,8 @@ class MembershipSpec(BaseModel):
     """Membership inference: who is attacked, with what, and how strangers are served.
 
     Args:
-        serving: ways to serve users, each measured by itself; the first one is the headline. Or one text,
-            separated by commas.
+        serving: ways to serve users, each measured by itself; the first one is the headline, and the one that
+            limits are held against. Or one text, separated by commas.
         attacks: names of the rungs of the ladder, likewise. The blind panel comes with every audit.
         settings: by attack, what differs from the attack's own settings.
         rich: the classifier of rich list features, which several attacks share.
@@ -76,20 +76,21 @@ class MembershipSpec(BaseModel):
         for key, names in (("serving", self.serving), ("attacks", self.attacks)):
             twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
             if twice is not None:
-                raise UsageError(f"membership.{key}: {twice!r} is named twice; name it once")
+                raise ValueError(f"{key}: {twice!r} is named twice; name it once")
         self.rungs()
         return self
 
     def rungs(self) -> Mapping[str, Settings]:
         """Return the attacks by name, in order."""
         found: dict[str, Settings] = {}
-        for name in (*self.attacks, *self.settings):
-            if name not in LADDER:
-                raise UsageError(f"membership.attacks: unknown attack {name!r}{nearest(name, LADDER)}")
+        for key, names in (("attacks", self.attacks), ("settings", self.settings)):
+            for name in names:
+                if name not in LADDER:
+                    raise ValueError(f"{key}: unknown attack {name!r}{nearest(name, LADDER)}")
         for name in self.attacks:
             own = LADDER[name]
             values = {**own.model_dump(exclude_defaults=True), **self.settings.get(name, {})}
-            found[name] = validated(type(own), values, where=f"membership.settings.{name}")
+            found[name] = validated(type(own), values, where=f"settings.{name}")
         return found
 
     def shadow_spec(self, victim: RecommenderSpec) -> RecommenderSpec:

@@ -50,8 +50,8 @@ class AuditSpec(BaseModel):
             the split that it was trained by.
         queries: lists that a stealing attack may ask for in all; ``None`` lets it ask for those of all
             queried and validation users.
-        defence: what changes the lists that the victim serves: popular items mixed in. Agreement is with the
-            lists that are served, and ``agreement_undefended@k`` with those that the model makes.
+        defence: what changes the lists that thieves ask the victim for: popular items mixed in. Agreement is
+            with the lists that are served, and ``agreement_undefended@k`` with those that the model makes.
         threats: ``stealing`` and ``membership``, or one text, separated by commas; both where nothing is
             said. A saved victim is audited for stealing alone: membership inference trains its victim on
             half of the users that it attacks.
@@ -155,6 +155,8 @@ class AuditSpec(BaseModel):
             raise UsageError(
                 f"defence.mixed: {self.defence.mixed} of the {self.k} items of a list; at most {self.k}"
             )
+        if "membership" in self.measured:
+            self._check_membership()
         if self.saved_victim is not None and "membership" in (self.threats or ()):
             raise UsageError(
                 "threats: a saved victim cannot be audited for membership, whose victim is trained on half "
@@ -166,6 +168,18 @@ class AuditSpec(BaseModel):
             if twice is not None:
                 raise UsageError(f"{key}: {twice!r} is named twice; name it once")
         return self
+
+    def _check_membership(self) -> None:
+        if self.defence is not None:
+            raise UsageError(
+                "defence: popular items mixed into lists are measured against stealing alone; leave "
+                "membership out (--threats stealing), or give membership.defence and --serving instead"
+            )
+        if self.membership.defence.random_items > self.k:
+            raise UsageError(
+                f"membership.defence.random_items: {self.membership.defence.random_items} of the {self.k} "
+                f"items of a list; at most {self.k}"
+            )
 
     @property
     def measured(self) -> tuple[Threat, ...]:

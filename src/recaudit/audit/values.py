@@ -50,7 +50,8 @@ class Inferred:
             scores of a null control are those of a victim that was trained on none of the candidates.
         quality: by metric, one value a candidate, nan where nothing of the candidate is held out.
         best: name of the best single feature, as the attacker's own shadow chose it.
-        cost: by attack, its seconds; what attacks share counts for the first of them.
+        cost: by attack, its seconds with those of the attacker's models; features and classifiers that
+            attacks share count for the first of them.
         ledgers: by attack, what it asked of the victim.
     """
 

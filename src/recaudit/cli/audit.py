@@ -22,6 +22,11 @@ __all__ = ["audit"]
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
 MEMBERSHIP_METRICS = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
+BLIND = tuple(
+    f"blind: {name}"
+    for name in ("popular share", "seen item", "history length", "list constancy", "best single feature")
+)
+"""The blind panel: a leak that takes no attack is one too."""
 HOW_TO_RUN = ("out", "store", "fail_over", "workers")
 """Keys of a spec file that no figure depends on."""
 
@@ -206,7 +211,8 @@ def _judge(
     for metric, limit in limits:
         headline: tuple[str | None, str]
         if metric in MEMBERSHIP_METRICS:
-            attacks, headline = spec.membership.attacks, (spec.membership.serving[0], "candidates")
+            attacks = (*spec.membership.attacks, *BLIND)
+            headline = (spec.membership.serving[0], "candidates")
             whom = f"members and strangers ({headline[0]})"
         else:
             attacks, headline, whom = spec.attacks, (None, "unqueried"), "unqueried users"

@@ -11,7 +11,6 @@ __all__ = [
     "HEADLINE",
     "LADDER",
     "NULL",
-    "SERVINGS",
     "STRANGER",
     "Block",
     "Membership",
@@ -23,7 +22,6 @@ __all__ = [
 HEADLINE = "everyone-folded"
 """The way of serving in which only item parameters can leak."""
 
-SERVINGS = (HEADLINE, "popular", "fold-in", "popular-unmasked", "popular-random")
 STRANGER = " (stranger)"
 """What the name of an attack ends with that never trains on a candidate's history."""
 
@@ -102,7 +100,7 @@ class Membership:
     """All figures of membership inference, in the order in which the report shows them.
 
     Args:
-        blocks: one a way of serving, ``everyone-folded`` first.
+        blocks: one a way of serving, in the order that was asked for.
         costs: seconds, and what was asked.
         doubled: figures that stand more than once for the same serving, attack, users and metric.
         non_members: how many candidates the victim was not trained on, ``None`` where it is not told.
@@ -115,7 +113,7 @@ class Membership:
 
     @property
     def headline(self) -> Block | None:
-        """The block that the verdict is about: ``everyone-folded`` where it was measured."""
+        """The block that the verdict is about: the first that was asked for."""
         return self.blocks[0] if self.blocks else None
 
     def leftover(self, shown: Iterable[Figure | None]) -> tuple[Figure, ...]:
@@ -134,10 +132,9 @@ def arrange_membership(result: Result) -> Membership | None:
         return None
     measured = [figure for figure in figures if figure.metric not in _COSTS]
     found = dict.fromkeys(figure.serving or "" for figure in measured)
-    places = {serving: place for place, serving in enumerate(SERVINGS)}
     blocks: list[Block] = []
     doubled: list[Figure] = []
-    for serving in sorted(found, key=lambda name: places.get(name, len(places))):
+    for serving in found:
         rows, twice = rows_of([figure for figure in measured if (figure.serving or "") == serving])
         blocks.append(_block(result, serving, rows))
         doubled += twice

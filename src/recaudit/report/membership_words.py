@@ -161,6 +161,12 @@ def _not_above(block: Block, strongest: Row, opening: str, whose: str) -> str:
             f"{opening}, {whose}, {told}. Yet at a threshold that lets 1 % of strangers in, more than 1 % of "
             f"members are found: {found}."
         )
+    blind = block.best_blind
+    if blind is not None and decidedly_above(blind.find(_AUC, _USERS), 0.5):
+        return (
+            f"{opening}, {whose}, {told}. Yet the blind detector “{blind.label}” tells members from "
+            f"strangers with an AUC of {_auc(blind)}."
+        )
     return f"{opening}, {NO_LEAK}: {whose}, {told}."
 
 
@@ -171,8 +177,9 @@ def _explained(block: Block, strongest: Row) -> list[str]:
         if row is None or blind is None:
             continue
         alone = f"the blind detector “{blind.label}” alone reaches {_auc(blind)}"
-        # With everyone folded in nobody is served in another way, so that cannot be the reason.
-        why = EXPLAINED if block.serving != HEADLINE else "this AUC takes no attack"
+        # Folded users are served in the way of members, or nearly so: that need not be the reason.
+        served_apart = block.serving.startswith("popular")
+        why = EXPLAINED if served_apart else "a single feature does as well or better"
         if row is strongest:
             return [f"{why[0].upper()}{why[1:]}: {alone}."]
         return [f"The published attack ({row.label}) has an AUC of {_auc(row)}; {why}: {alone}."]
