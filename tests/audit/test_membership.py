@@ -161,7 +161,7 @@ def test_who_trains_what(values, crowd) -> None:
     """No shadow of the stranger and no null control is trained on a candidate; the auditor's halves are."""
     audit = SeedAudit(audit_spec(values), crowd, Run(seed=1))._membership
     assert audit is not None
-    split, models = audit.split, audit._populations
+    split, models = audit.split, audit.models.planned
     assert set(models["victim"].trained) == set(split.candidates[split.members])
     for name, one in models.items():
         shared = np.isin(one.trained, split.candidates)

@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 
@@ -14,6 +14,7 @@ from jaxtyping import Float32, Float64, Int64
 from recaudit.attacks.membership.blind import blind_panel
 from recaudit.attacks.membership.knowledge import ItemSpace, Listed, MembershipKnowledge
 from recaudit.attacks.membership.shadows import Evidence
+from recaudit.audit.membership_models import NULL, SHADOW, VECTORS, MembershipModels
 from recaudit.audit.spec import VICTIM, AuditSpec
 from recaudit.audit.values import Inferred, SeedResult, packed_inferred, unpacked_inferred
 from recaudit.audit.work import Work
@@ -22,44 +23,22 @@ from recaudit.data.membership import MembershipSplit, MembershipSplitSpec, membe
 from recaudit.data.rows import picked_rows
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
-from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK
+from recaudit.models.base import Recommender, Run, TopK
 from recaudit.models.cold_start import FoldsIn
 from recaudit.models.factorization import NetworkRecommender
-from recaudit.models.fitting import fit_once, fit_stage, fold_once, fold_stage
 from recaudit.oracle.oracle import Oracle
-from recaudit.oracle.serving import FOLDING, Service, Serving, served
-from recaudit.rng import child_seed, numpy_generator
+from recaudit.oracle.serving import FOLDING, Serving
+from recaudit.rng import child_seed
 from recaudit.store import Stage
 
 __all__ = ["Membership"]
-
-NULL, SHADOW, VECTORS = "null", "shadow", "vectors"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Population:
-    """A model to fit.
-
-    Args:
-        name: what it is called in stages.
-        spec: its hyperparameters.
-        trained: numbers of the users that it is trained on, ascending.
-        served: numbers of the users who are served by it.
-    """
-
-    name: str
-    spec: RecommenderSpec
-    trained: Int64[np.ndarray, "T"]
-    served: Int64[np.ndarray, "S"]
 
 
 class Membership:
     """The stages of one seed that tell members from strangers.
 
-    A victim is trained on the members among the candidates. The attacker's models are of three kinds: the
-    seed's shadow (Hu; Zhang et al. 2021) over users of his own, half of them inside; the auditor's, each
-    trained on a random half of the candidates; and the stranger's, each trained on a random half of his own
-    users. The null control is a victim that was trained on none of the candidates.
+    A victim is trained on the members among the candidates. The null control is a victim that was trained on
+    none of them.
 
     Args:
         spec: what to measure.
@@ -77,18 +56,15 @@ class Membership:
         self.seed = run.seed
         self.split = _split(data, self.spec.split, run.seed)
         self._data = data
-        self._victim_spec = spec.victim_spec()
         self._rungs = self.spec.rungs()
+        self.models = MembershipModels(self.spec, spec.victim_spec(), self.split, k=spec.k, run=self.run)
         self._check()
-        self._stages: dict[str, Stage] = {}
-        self._seconds: dict[str, float] = {}
-        self._lists_of: dict[tuple[str, Serving], Int64[np.ndarray, "S k"]] = {}
 
     def _check(self) -> None:
         """Refuse what would fail after hours of training."""
-        models = (self._victim_spec, self.spec.shadow_spec(self._victim_spec))
+        models = (self.models.victim, self.spec.shadow_spec(self.models.victim))
         alone = next((model for model in models if not isinstance(model, FoldsIn)), None)
-        if self._folds and alone is not None:
+        if self.models.folds and alone is not None:
             raise UsageError(
                 f"membership.serving: {alone.model!r} cannot estimate users that it was not trained on (its "
                 "spec has no fold_in); serve strangers the popular list (--serving popular), or leave "
@@ -115,11 +91,13 @@ class Membership:
     @cached_property
     def _works(self) -> tuple[Work, ...]:
         works = []
-        for one in self._populations.values():
-            works.append(Work(name=("fit", _told(one.name)), stage=self._fit_stage(one), needs=()))
-            if self._folds and one.name != VECTORS:
-                needs = (self._fit_stage(one).hash,)
-                works.append(Work(name=("share", _told(one.name)), stage=self._fold_stage(one), needs=needs))
+        for one in self.models.planned.values():
+            works.append(Work(name=("fit", _told(one.name)), stage=self.models.fit_stage(one), needs=()))
+            if self.models.folds and one.name != VECTORS:
+                needs = (self.models.fit_stage(one).hash,)
+                works.append(
+                    Work(name=("share", _told(one.name)), stage=self.models.fold_stage(one), needs=needs)
+                )
         judge = tuple(work.stage.hash for work in works)
         works += [
             Work(name=("judge", row), stage=self._judged_stage(serving), needs=judge)
@@ -133,11 +111,11 @@ class Membership:
         if kind == "judge":
             self.inferred(self.spec.serving[self.rows.index(whose)])
             return
-        one = next(one for one in self._populations.values() if _told(one.name) == whose)
+        one = next(one for one in self.models.planned.values() if _told(one.name) == whose)
         if kind == "fit":
-            self._fitted(one)
+            self.models.fitted(one)
         else:
-            self._folded(one)
+            self.models.folded(one)
 
     def inferred(self, serving: Serving) -> Inferred:
         """Return what all attacks found under one way of serving."""
@@ -160,92 +138,11 @@ class Membership:
         }
         return SeedResult(seed=self.seed, users=users, inferred=found)
 
-    @cached_property
-    def _populations(self) -> Mapping[str, _Population]:
-        """All models to fit, by name."""
-        return {one.name: one for one in self._planned()}
-
-    def _planned(self) -> Iterator[_Population]:
-        split = self.split
-        shadow = self.spec.shadow_spec(self._victim_spec)
-        yield _Population(
-            name=VICTIM,
-            spec=self._victim_spec,
-            trained=split.candidates[split.members],
-            served=split.candidates,
-        )
-        if self.spec.null:
-            strangers = self._drawn("null", split.others)[: int(split.members.sum())]
-            yield _Population(
-                name=NULL, spec=self._victim_spec, trained=np.sort(strangers), served=split.candidates
-            )
-        yield _Population(
-            name=SHADOW,
-            spec=shadow,
-            trained=split.shadow_users[split.shadow_members],
-            served=split.shadow_users,
-        )
-        needed = {rung.source for rung in self._rungs.values()}
-        for kind, users in (("auditor", split.candidates), ("own", split.shadow_users)):
-            if kind in needed:
-                also = () if kind == "auditor" else split.candidates
-                served_ = np.concatenate([users, np.asarray(also, dtype=np.int64)])
-                for number, half in enumerate(self._halves(kind, users)):
-                    name = f"{kind} {number}"
-                    yield _Population(name=name, spec=shadow, trained=half, served=served_)
-        of = split.others if self.spec.vectors_of == "others" else split.shadow_users
-        yield _Population(name=VECTORS, spec=self.spec.vectors_spec(), trained=of, served=of)
-
-    def _halves(self, kind: str, users: Int64[np.ndarray, "U"]) -> Iterator[Int64[np.ndarray, "_"]]:
-        """Yield random halves of ``users``: each user is in one of every two."""
-        for pair in range(self.spec.shadows // 2):
-            drawn = self._drawn(f"{kind} {pair}", users)
-            half = len(users) // 2
-            yield np.sort(drawn[:half])
-            yield np.sort(drawn[half:])
-
-    def _drawn(self, what: str, users: Int64[np.ndarray, "U"]) -> Int64[np.ndarray, "U"]:
-        drawn: np.ndarray = numpy_generator(self.run.seed, "halves", what).permutation(users)
-        return drawn
-
-    @property
-    def _folds(self) -> bool:
-        return any(serving in FOLDING for serving in self.spec.serving)
-
-    def _histories(self, users: Int64[np.ndarray, "U"]) -> Interactions:
-        return self.split.histories.of_users(users)
-
-    def _fit_stage(self, one: _Population) -> Stage:
-        """Return what names a model; its users' histories are hashed once."""
-        if one.name not in self._stages:
-            stage = fit_stage(one.spec, self._histories(one.trained), self.run.child(one.name))
-            self._stages[one.name] = stage
-        return self._stages[one.name]
-
-    def _fold_stage(self, one: _Population) -> Stage:
-        run, trained = self.run.child(one.name, "folded"), self._histories(one.trained)
-        fitted = self._fit_stage(one).hash
-        return fold_stage(fitted, self._histories(one.served), run, n_interactions=len(trained.items))
-
-    def _fitted(self, one: _Population) -> Recommender:
-        return fit_once(one.spec, self._histories(one.trained), self.run.child(one.name))
-
-    def _folded(self, one: _Population) -> Recommender:
-        trained = self._histories(one.trained)
-        return fold_once(
-            one.spec,
-            self._fitted(one),
-            self._fit_stage(one).hash,
-            self._histories(one.served),
-            self.run.child(one.name, "folded"),
-            n_interactions=len(trained.items),
-        )
-
     def _judged_stage(self, serving: Serving) -> Stage:
         models = {}
-        for name, one in self._populations.items():
+        for name, one in self.models.planned.items():
             folds = serving in FOLDING and name != VECTORS
-            models[name] = (self._fold_stage(one) if folds else self._fit_stage(one)).hash
+            models[name] = (self.models.fold_stage(one) if folds else self.models.fit_stage(one)).hash
         inputs = {
             "threat": "membership",
             "serving": serving,
@@ -275,46 +172,21 @@ class Membership:
         ]
         return hashlib.sha256(" ".join([*texts, split.histories.fingerprint]).encode()).hexdigest()
 
-    def _lists(self, name: str, serving: Serving) -> Int64[np.ndarray, "S k"]:
-        """Return the lists that a model serves to its served users."""
-        if (name, serving) not in self._lists_of:
-            one = self._populations[name]
-            trained = self._histories(one.trained)
-            places = np.searchsorted(one.trained, one.served).clip(max=len(one.trained) - 1)
-            known = one.trained[places] == one.served
-            with self.run.memo.clock() as seconds:
-                service = Service(
-                    recommender=self._fitted(one),
-                    trained=trained,
-                    accounts=np.where(known, places, -1),
-                    folded=self._folded(one) if serving in FOLDING else None,
-                )
-                self._lists_of[name, serving] = served(
-                    serving,
-                    service,
-                    self._histories(one.served),
-                    self.k,
-                    seed=child_seed(self.run.seed, "serving", name),
-                    defence=self.spec.defence,
-                )
-                self._seconds[name] = seconds()
-        return self._lists_of[name, serving]
-
     def _oracle(self, name: str, serving: Serving) -> Oracle:
         """Return the victim as an outsider meets it: who asks for candidates' lists gets them."""
-        lists = self._lists(name, serving)
+        lists = self.models.lists(name, serving)
         return Oracle.serving(lambda users: TopK(items=lists[users]), n_users=len(lists))
 
     def _knowledge(self, serving: Serving) -> MembershipKnowledge:
-        split, of = self.split, self._populations[VECTORS].trained
+        split, of = self.split, self.models.planned[VECTORS].trained
         auditor, own = self._listed("auditor", serving), self._listed("own", serving)
-        vectors = _item_vectors(self._fitted(self._populations[VECTORS]))
+        vectors = _item_vectors(self.models.fitted(self.models.planned[VECTORS]))
         return MembershipKnowledge(
-            space=ItemSpace(vectors=vectors, popularity=self._histories(of).popularity),
-            candidates=self._histories(split.candidates),
+            space=ItemSpace(vectors=vectors, popularity=self.models.histories(of).popularity),
+            candidates=self.models.histories(split.candidates),
             shadow=Listed(
-                histories=self._histories(split.shadow_users),
-                lists=self._lists(SHADOW, serving)[None],
+                histories=self.models.histories(split.shadow_users),
+                lists=self.models.lists(SHADOW, serving)[None],
                 inside=split.shadow_members[None],
             ),
             auditor=None if auditor is None else auditor[0],
@@ -324,14 +196,14 @@ class Membership:
 
     def _listed(self, kind: str, serving: Serving) -> tuple[Listed, Int64[np.ndarray, "J C k"]] | None:
         """Return lists of the models of a kind for the users that they were drawn from, and for the rest."""
-        models = [one for one in self._populations.values() if one.name.startswith(f"{kind} ")]
+        models = [one for one in self.models.planned.values() if one.name.startswith(f"{kind} ")]
         if not models:
             return None
         users = self.split.candidates if kind == "auditor" else self.split.shadow_users
-        lists = np.stack([self._lists(one.name, serving) for one in models])
+        lists = np.stack([self.models.lists(one.name, serving) for one in models])
         inside = np.stack([np.isin(users, one.trained) for one in models])
         first, rest = np.split(lists, [len(users)], axis=1)
-        return Listed(histories=self._histories(users), lists=first, inside=inside), rest
+        return Listed(histories=self.models.histories(users), lists=first, inside=inside), rest
 
     def _infer(self, serving: Serving) -> Inferred:
         """Let every attack score the candidates, and beside them the blind panel and the null control."""
@@ -345,11 +217,11 @@ class Membership:
             oracle, began = self._oracle(VICTIM, serving), time.perf_counter()
             scorer = rung.learn(evidence, seed)
             scores[name] = scorer(oracle.query(everybody).items)
-            cost[name] = round(time.perf_counter() - began + self._models_cost(rung.source), 3)
+            cost[name] = round(time.perf_counter() - began + self.models.cost(rung.source), 3)
             ledgers[name] = asdict(oracle.ledger)
             if self.spec.null:
-                null[f"null: {name}"] = scorer(self._lists(NULL, serving))
-        lists = self._lists(VICTIM, serving)
+                null[f"null: {name}"] = scorer(self.models.lists(NULL, serving))
+        lists = self.models.lists(VICTIM, serving)
         panel = blind_panel(knowledge, lists)
         return Inferred(
             members=self.split.members.copy(),
@@ -359,10 +231,6 @@ class Membership:
             cost=cost,
             ledgers=ledgers,
         )
-
-    def _models_cost(self, source: str) -> float:
-        """Return the seconds of the attacker's models that a rung learns from, as if it ran alone."""
-        return sum(seconds for name, seconds in self._seconds.items() if name.partition(" ")[0] == source)
 
     def _quality(self, lists: Int64[np.ndarray, "C k"]) -> dict[str, Float64[np.ndarray, "C"]]:
         offsets, places = picked_rows(self.split.heldout_offsets, self.split.candidates)
