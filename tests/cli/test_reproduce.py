@@ -173,7 +173,7 @@ def test_the_list_without_data_names_all_and_makes_no_store(recaudit, monkeypatc
     names = [row.split()[1] for row in rows]
     membership = [name for name in grid_names() if name.startswith("hu2023/")]
     assert names == [*membership, STATISTICS, *(name for name in grid_names() if name not in membership)]
-    assert len(membership) == 9
+    assert len(membership) == 10
     assert all("no data" in row for name, row in zip(names, rows, strict=True) if name != STATISTICS)
     lines = [line for line in out.splitlines() if line.startswith("No data: ")]
     assert len(lines) == 2, "what several lack is said once"

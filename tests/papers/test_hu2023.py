@@ -18,7 +18,7 @@ NAMES = tuple(name for name in grid_names() if name.startswith("hu2023/"))
 
 def test_the_papers_figures_come_first_then_what_goes_beyond_them() -> None:
     names = [name.removeprefix("hu2023/") for name in NAMES]
-    ours = ["lists", "cross", "ladder", "defences", "privacy"]
+    ours = ["lists", "cross", "ladder", "victims", "defences", "privacy"]
     assert names == ["fig1", "fig2", "fig3", "fig3-target", *ours]
 
 
@@ -58,6 +58,7 @@ def test_the_pictures_are_those_of_the_paper() -> None:
         "privacy": "frontier",
         "cross": "heatmap",
         "ladder": "lines",
+        "victims": "heatmap",
         "defences": "frontier",
     }
 

@@ -22,7 +22,7 @@ COLUMNS = {
     "value": pl.Float64,
 }
 
-KINDS = ("table", "fig", "lists", "cross", "ladder", "defences", "privacy")
+KINDS = ("table", "fig", "lists", "cross", "ladder", "victims", "defences", "privacy")
 """How experiments begin, in order: a paper's tables and figures, what goes beyond them; others come after."""
 
 
