@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class Node:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_memory_monitor_refresh_ms": "0",  # others may fill this machine's memory
             "RAY_worker_register_timeout_seconds": str(PATIENCE),  # and keep it busy
-            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": str(PATIENCE),
+            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "60",  # then the connection is tried again
         }
         start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={HOST}"]
         self.log = folder / "start.log"
@@ -400,3 +401,31 @@ def test_how_many_tasks_fit_a_node(resources: dict[str, float], gpus: float, fit
 def test_importing_the_module_does_not_import_ray() -> None:
     script = "import sys, recaudit.experiments.cluster; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(("failures", "tries"), [(0, 1), (2, 3), (3, 3)])
+def test_a_client_whose_server_was_given_up_asks_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int, tries: int
+) -> None:
+    from recaudit.experiments import cluster
+
+    asked: list[str] = []
+
+    def init(address: str, **rest: Any) -> None:
+        asked.append(address)
+        if len(asked) <= failures:
+            raise ConnectionAbortedError("Initialization failure from server")
+
+    fake = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=init,
+        shutdown=lambda: None,
+        exceptions=SimpleNamespace(RayError=LookupError),
+    )
+    monkeypatch.setattr(cluster, "_reach", lambda *given: None)
+    if failures < 3:
+        cluster._connect(fake, "ray://head:10001")
+    else:
+        with pytest.raises(UsageError, match="Initialization failure from server"):
+            cluster._connect(fake, "ray://head:10001")
+    assert asked == ["ray://head:10001"] * tries

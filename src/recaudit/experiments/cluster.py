@@ -23,6 +23,9 @@ TaskT = TypeVar("TaskT")
 DoneT = TypeVar("DoneT")
 
 RETRIES = 3  # how often Ray starts a task anew whose worker or node died
+CLIENT_TRIES = 3
+"""How often a connection by ray:// is tried."""
+
 REACH_SECONDS = 10.0  # for a cluster to accept a connection: Ray alone tries for minutes before it says no
 
 
@@ -197,16 +200,20 @@ def _connect(ray: ModuleType, address: str) -> None:
         raise UsageError(f"this process is connected to a Ray cluster already; ray.shutdown() before {place}")
     if found != "auto":
         _reach(found, place)
-    try:
-        ray.init(
-            address=found,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
-        )
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        ray.shutdown()
-        raise UsageError(_no_cluster(place, str(error).strip())) from error
+    for left in reversed(range(CLIENT_TRIES if found.startswith("ray://") else 1)):
+        try:
+            ray.init(
+                address=found,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
+            )
+            return
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            ray.shutdown()
+            # On a busy head Ray's proxy may give up a client's server that it has just started.
+            if left == 0 or not isinstance(error, ConnectionError):
+                raise UsageError(_no_cluster(place, str(error).strip())) from error
 
 
 def _reach(address: str, place: str) -> None:
