@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -416,7 +416,8 @@ def test_a_client_whose_server_was_given_up_asks_again(
         if len(asked) <= failures:
             raise ConnectionAbortedError("Initialization failure from server")
 
-    fake = SimpleNamespace(
+    fake = ModuleType("ray")
+    fake.__dict__.update(
         is_initialized=lambda: False,
         init=init,
         shutdown=lambda: None,
