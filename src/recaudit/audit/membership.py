@@ -1,6 +1,5 @@
 """Membership inference, one seed: its stages, what each needs, and what it measures."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,10 +13,11 @@ from jaxtyping import Float32, Float64, Int64
 from recaudit.attacks.membership.blind import blind_panel
 from recaudit.attacks.membership.knowledge import ItemSpace, Listed, MembershipKnowledge
 from recaudit.attacks.membership.shadows import Evidence
+from recaudit.audit import values
 from recaudit.audit.membership_models import NULL, SHADOW, VECTORS, MembershipModels
 from recaudit.audit.spec import VICTIM, AuditSpec
 from recaudit.audit.values import Inferred, SeedResult, packed_inferred, unpacked_inferred
-from recaudit.audit.work import Work
+from recaudit.audit.work import Work, digest
 from recaudit.data.interactions import Interactions
 from recaudit.data.membership import MembershipSplit, MembershipSplitSpec, membership_split
 from recaudit.data.rows import picked_rows
@@ -166,11 +166,7 @@ class Membership:
     def _split_digest(self) -> str:
         split = self.split
         parts = (split.candidates, split.members, split.shadow_users, split.shadow_members, split.others)
-        texts = [
-            hashlib.sha256(part.tobytes()).hexdigest()
-            for part in (*parts, split.heldout_offsets, split.heldout_items)
-        ]
-        return hashlib.sha256(" ".join([*texts, split.histories.fingerprint]).encode()).hexdigest()
+        return digest((*parts, split.heldout_offsets, split.heldout_items), (split.histories.fingerprint,))
 
     def _oracle(self, name: str, serving: Serving) -> Oracle:
         """Return the victim as an outsider meets it: who asks for candidates' lists gets them."""
@@ -220,12 +216,12 @@ class Membership:
             cost[name] = round(time.perf_counter() - began + self.models.cost(rung.source), 3)
             ledgers[name] = asdict(oracle.ledger)
             if self.spec.null:
-                null[f"null: {name}"] = scorer(self.models.lists(NULL, serving))
+                null[f"{values.NULL}{name}"] = scorer(self.models.lists(NULL, serving))
         lists = self.models.lists(VICTIM, serving)
         panel = blind_panel(knowledge, lists)
         return Inferred(
             members=self.split.members.copy(),
-            scores=scores | {f"blind: {name}": one for name, one in panel.scores.items()} | null,
+            scores=scores | {f"{values.BLIND}{name}": one for name, one in panel.scores.items()} | null,
             quality=self._quality(lists),
             best=panel.best,
             cost=cost,

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from recaudit.audit.spec import VICTIM, AuditSpec
-from recaudit.audit.values import Inferred, SeedResult
+from recaudit.audit.values import BLIND, NULL, Inferred, SeedResult
 from recaudit.metrics.intervals import bootstrap_interval
 from recaudit.metrics.membership import mean_roc, membership_intervals
 from recaudit.rng import child_seed
@@ -16,7 +16,6 @@ __all__ = ["chosen_features", "curves", "membership_figures"]
 
 Row = dict[str, Any]
 
-NULL, BLIND = "null: ", "blind: "
 CANDIDATES = "candidates"
 
 CURVE = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 31).round(6), np.linspace(0.05, 1, 20).round(6)]))

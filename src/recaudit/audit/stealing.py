@@ -1,6 +1,5 @@
 """Model stealing, one seed: its stages, what each needs, and what it measures."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -14,7 +13,7 @@ from recaudit.attacks.stealing.surrogate import SurrogateAttack
 from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
 from recaudit.audit.values import Judged, SeedResult, Values, packed_values, unpacked_values
 from recaudit.audit.victim import Victim, fit_victim, split_for, victim_stage
-from recaudit.audit.work import Work
+from recaudit.audit.work import Work, digest
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
 from recaudit.data.split import Split
@@ -310,9 +309,7 @@ def _digest(split: Split, queried: np.ndarray) -> str:
     """Return the SHA-256 over who is on which side, as far as attacks and figures depend on it."""
     heldout = (split.heldout_offsets, split.heldout_items)
     parts = (split.known, queried, split.validation, split.unqueried, split.common, *heldout)
-    texts = [hashlib.sha256(part.tobytes()).hexdigest() for part in parts]
-    texts += [split.target.fingerprint, split.auxiliary.fingerprint]
-    return hashlib.sha256(" ".join(texts).encode()).hexdigest()
+    return digest(parts, (split.target.fingerprint, split.auxiliary.fingerprint))
 
 
 def _cost(seconds: float, log: TrainingLog | None) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float64
 from recaudit.store import Piece
 
 __all__ = [
+    "BLIND",
+    "NULL",
     "Inferred",
     "Judged",
     "SeedResult",
@@ -21,6 +23,9 @@ __all__ = [
     "unpacked_inferred",
     "unpacked_values",
 ]
+
+BLIND, NULL = "blind: ", "null: "
+"""How the names of blind detectors and of null controls begin among the scores."""
 
 Values = dict[str, dict[str, Float64[np.ndarray, "_"]]]
 

@@ -22,11 +22,6 @@ __all__ = ["audit"]
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
 MEMBERSHIP_METRICS = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
-BLIND = tuple(
-    f"blind: {name}"
-    for name in ("popular share", "seen item", "history length", "list constancy", "best single feature")
-)
-"""The blind panel: a leak that takes no attack is one too."""
 HOW_TO_RUN = ("out", "store", "fail_over", "workers")
 """Keys of a spec file that no figure depends on."""
 
@@ -211,11 +206,12 @@ def _judge(
     for metric, limit in limits:
         headline: tuple[str | None, str]
         if metric in MEMBERSHIP_METRICS:
-            attacks = (*spec.membership.attacks, *BLIND)
+            # The blind panel counts: a leak that takes no attack is one too. A null control is none.
+            attacks = {row["attack"] for row in figures if not row["attack"].startswith("null: ")}
             headline = (spec.membership.serving[0], "candidates")
             whom = f"members and strangers ({headline[0]})"
         else:
-            attacks, headline, whom = spec.attacks, (None, "unqueried"), "unqueried users"
+            attacks, headline, whom = set(spec.attacks), (None, "unqueried"), "unqueried users"
         for row in figures:
             if (row["metric"], row["serving"], row["users"]) != (metric, *headline):
                 continue

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from recaudit.attacks.membership.classifiers import NeuralNetwork
-from recaudit.attacks.membership.knowledge import Listed, MembershipAttack, MembershipKnowledge
-from recaudit.attacks.membership.ladder import LADDER, Difference, LadderAttack, Rich, Rung, Stack
+from recaudit.attacks.membership.knowledge import Listed, MembershipKnowledge
+from recaudit.attacks.membership.ladder import LADDER, Difference, Rich, Rung, Stack
 from recaudit.attacks.membership.shadows import Evidence
 from recaudit.metrics.membership import accuracy, auc
-from recaudit.models.base import Run, TopK
-from recaudit.oracle.oracle import Oracle
 
 # Standard error of the AUC of 60 members and 60 others by lot: sqrt((M + N + 1) / (12 M N)).
 LOT = 0.053
@@ -78,26 +76,15 @@ def test_the_order_of_the_candidates_does_not_matter(world, scorers):
         assert np.corrcoef(found, scorers[name](world.lists)[order])[0, 1] > 0.999, name
 
 
-class OneOracle(Oracle):
-    """Serves given lists and counts the questions."""
-
-    def __init__(self, lists):
-        self.lists, self.asked = lists, []
-
-    def query(self, users):
-        self.asked.append(users.tolist())
-        return TopK(items=self.lists[users])
-
-
 @pytest.mark.parametrize("name", ["difference", "lira-items"])
-def test_an_attack_asks_once_for_each_candidate_and_repeats_itself(name, world):
-    attack, oracle = LadderAttack(rung=LADDER[name]), OneOracle(world.lists)
-    assert isinstance(attack, MembershipAttack)
-    scores = attack.infer(world.knowledge, oracle, Run(seed=3))
-    assert oracle.asked == [list(range(len(world.members)))]
+def test_a_rung_scores_each_candidate_and_repeats_itself(name, world):
+    def scored():
+        return LADDER[name].learn(Evidence(world.knowledge, 3), 3)(world.lists)
+
+    scores = scored()
     assert scores.dtype == np.float64
     assert scores.shape == world.members.shape
-    assert np.array_equal(scores, attack.infer(world.knowledge, oracle, Run(seed=3)))
+    assert np.array_equal(scores, scored())
 
 
 def test_what_a_rung_needs_is_told_by_its_source_and_missed_aloud(world):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from recaudit.attacks.membership.classifiers import Logistic
-from recaudit.attacks.membership.features import RICH_NAMES, blind_features, rich_features
+from recaudit.attacks.membership.features import BLIND_NAMES, RICH_NAMES, blind_features, rich_features
 from recaudit.attacks.membership.knowledge import ItemSpace, MembershipKnowledge
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.membership import auc
@@ -54,8 +54,7 @@ def blind_panel(knowledge: MembershipKnowledge, lists: Int64[np.ndarray, "C k"])
     labels = shadow.inside[0]
     strengths = {name: abs(auc(values, labels) - 0.5) for name, values in known.items()}
     best = max(strengths, key=strengths.__getitem__)
-    names = blind_features(space, shadow.histories, shadow.lists[0])
-    scores = {name: oriented(known[name], labels, asked[name]) for name in names}
+    scores = {name: oriented(known[name], labels, asked[name]) for name in BLIND_NAMES}
     return BlindResult(scores=scores | {BEST_SINGLE: oriented(known[best], labels, asked[best])}, best=best)
 
 

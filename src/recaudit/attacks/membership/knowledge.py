@@ -1,4 +1,4 @@
-"""What a membership attacker may see, and what a membership attack is.
+"""What a membership attacker may see.
 
 Members are the users in the victim's training data; candidates are the attacked users, members and not.
 Nothing here says who is a member of the victim: labels (``Listed.inside``) are those of shadow models, which
@@ -9,16 +9,13 @@ D for dimensions of the items' vectors. A list holds no item twice; ``-1`` pads 
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Run
-from recaudit.oracle.oracle import Oracle
 
-__all__ = ["ItemSpace", "Listed", "MembershipAttack", "MembershipKnowledge"]
+__all__ = ["ItemSpace", "Listed", "MembershipKnowledge"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,14 +125,6 @@ class MembershipKnowledge:
                     f"own_lists {self.own_lists.shape} for {expected[0]} models and {expected[1]} candidates"
                 )
             _check_items(self.own_lists, self.space.n_items)
-
-
-@runtime_checkable
-class MembershipAttack(Protocol):
-    """Tells from the lists of the candidates which of them the victim was trained on."""
-
-    def infer(self, knowledge: MembershipKnowledge, oracle: Oracle, run: Run) -> Float64[np.ndarray, "C"]:
-        """Return one score a candidate, as log-odds: above 0 says member, higher says likelier."""
 
 
 def _check_items(lists: np.ndarray, n_items: int) -> None:

@@ -6,7 +6,6 @@ halves of the candidates themselves, which only who holds their histories and ma
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,17 +15,13 @@ from pydantic import BaseModel, ConfigDict
 
 from recaudit.attacks.membership.classifiers import Boosting, Logistic, NeuralNetwork, Together
 from recaudit.attacks.membership.features import difference_vectors, rich_features
-from recaudit.attacks.membership.knowledge import MembershipKnowledge
 from recaudit.attacks.membership.lira import ItemLikelihood, ListLikelihood, calibrated
 from recaudit.attacks.membership.shadows import Evidence, Table
 from recaudit.attacks.membership.stack import learn_stack
-from recaudit.models.base import Run
-from recaudit.oracle.oracle import Oracle
 
 __all__ = [
     "LADDER",
     "Difference",
-    "LadderAttack",
     "LiraItems",
     "LiraLists",
     "Rich",
@@ -156,29 +151,6 @@ class Stack(BaseModel):
     def learn(self, evidence: Evidence, seed: int) -> Scorer:
         """Return what scores served lists."""
         return learn_stack(_table(evidence, self.source), self.classifier, seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LadderAttack:
-    """A rung as a :class:`~recaudit.attacks.membership.knowledge.MembershipAttack`.
-
-    Args:
-        rung: its settings.
-    """
-
-    rung: Rung
-
-    def infer(self, knowledge: MembershipKnowledge, oracle: Oracle, run: Run) -> Float64[np.ndarray, "C"]:
-        """Return the log-odds of each candidate; asks the oracle once for all candidates' lists.
-
-        Who runs several rungs learns them all from one :class:`~.shadows.Evidence` and spares much work.
-
-        Raises:
-            BudgetExceeded: before any list is served, where the budget does not allow that.
-            ValueError: where the knowledge lacks what the rung learns from.
-        """
-        scorer = self.rung.learn(Evidence(knowledge, run.seed), run.seed)
-        return scorer(oracle.query(np.arange(knowledge.candidates.n_users)).items)
 
 
 Settings = Difference | Rich | LiraItems | LiraLists | Stack
