@@ -48,7 +48,7 @@ def test_the_verdict_is_on_everyone_folded_with_popular_beside_it(membership_res
     assert membership_verdict(membership) == (
         "With everyone folded in, the highest of 9 rungs, stack, tells members from strangers with an "
         "AUC of 0.634 (0.616–0.652), where 0.5 is chance, and finds 6 of 100 members (6–7) while wrongly "
-        "naming 1 of 100 strangers. That attack retrains on the candidates’ data, as an auditor can; with "
+        "naming 1 of 100 strangers. stack retrains on the candidates’ data, as an auditor can; with "
         "data of the attacker’s own, the highest rung, stack (stranger), has an AUC of 0.556 (0.538–0.574).",
         "With the popular list for strangers, the highest of 9 rungs, stack, tells members from "
         "strangers with an AUC of 0.957 (0.939–0.975), where 0.5 is chance, and finds 56 of 100 members "

@@ -113,8 +113,8 @@ def membership_verdict(membership: Membership) -> tuple[str, ...]:
     strongest, own = block.strongest, block.strongest_without_retraining
     if strongest and own and own is not strongest and decidedly_above(strongest.find(_AUC, _USERS), 0.5):
         sentences.append(
-            f"That attack retrains on the candidates’ data, as an auditor can; with data of the attacker’s "
-            f"own, the highest rung, {own.label}, has an AUC of {_auc(own)}."
+            f"{strongest.label} retrains on the candidates’ data, as an auditor can; with data of the "
+            f"attacker’s own, the highest rung, {own.label}, has an AUC of {_auc(own)}."
         )
     beside = next((one for one in membership.blocks[1:] if one.serving == "popular"), None)
     besides = [] if beside is None else [" ".join(conclusion(beside, membership.non_members))]
