@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,9 @@ def wait_for(number: int, out: Path, process: subprocess.Popen) -> None:
 
 
 def stored(out: Path) -> dict[Path, bytes]:
-    """Return the finished stages of an audit."""
-    return {path: path.read_bytes() for path in (out / "store").glob("*/*/stage.json")}
+    """Return the finished stages of an audit, which may be running: unfinished ones come and go."""
+    finished = glob(str(out / "store" / "*" / "*" / "stage.json"))  # unlike pathlib's, at ease with that
+    return {Path(path): Path(path).read_bytes() for path in finished}
 
 
 def figures(rows) -> list[tuple]:

@@ -20,12 +20,14 @@ T = TypeVar("T")
 __all__ = [
     "Memo",
     "Progress",
+    "ReadsHistories",
     "Recommender",
     "RecommenderSpec",
     "Run",
     "TopK",
     "TrainingLog",
     "no_progress",
+    "reading",
 ]
 
 
@@ -177,6 +179,19 @@ class Recommender(Protocol):
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return all that was learned, enough for :meth:`RecommenderSpec.restore`."""
+
+
+@runtime_checkable
+class ReadsHistories(Protocol):
+    """A fitted recommender that scores for a history which it is shown, whoever's it is."""
+
+    def shown(self, histories: Interactions) -> Recommender:
+        """Return the same model for the users of ``histories``, numbered as there; nothing is trained."""
+
+
+def reading(recommender: Recommender, histories: Interactions) -> Recommender:
+    """Return ``recommender`` for the users of ``histories`` where it reads histories, else as it is."""
+    return recommender.shown(histories) if isinstance(recommender, ReadsHistories) else recommender
 
 
 @runtime_checkable
