@@ -36,7 +36,7 @@ from recaudit.models.base import Run, TopK
 from recaudit.models.factorization import BPR, NetworkRecommender
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import ObservedItems
-from recaudit.models.training import Optimisation, Stopping, train
+from recaudit.models.training import Optimisation, PairScores, Stopping, train
 from recaudit.rng import torch_generator
 
 K, GOAL = 50, 0.40
@@ -72,8 +72,7 @@ def ours(parts: Split, epochs: int, watch: Watch) -> None:
     with suppress(Enough):
         train(
             network,
-            ObservedItems(train=data),
-            spec.loss,
+            PairScores(network=network, examples=ObservedItems(train=data), of_scores=spec.loss),
             validate,
             optimisation=spec.optimisation,
             stopping=stopping,

@@ -241,7 +241,7 @@ class Stealing:
             return Piece(tensors=piece.tensors, facts={**piece.facts, "ledger": asdict(found[1])})
 
         def unpack(piece: Piece) -> tuple[Recommender, Ledger]:
-            clone = attack.restore(piece, n_users=known.n_users, n_items=known.n_items, run=run)
+            clone = attack.restore(piece, known, run)
             return clone, Ledger(**piece.facts["ledger"])
 
         return run.memo.once(self._clone_stage(name), steal, pack, unpack)

@@ -1,14 +1,14 @@
 """BPR-MF and logistic matrix factorisation, and what all trained networks have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
@@ -17,58 +17,43 @@ from recaudit.metrics.ranking import recall
 from recaudit.models import losses
 from recaudit.models.base import Recommender, Run, TrainingLog
 from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users, shown_part
-from recaudit.models.networks import INITIAL_SCALE, DotProduct, ItemTable, ItemVectors, Network, factors
+from recaudit.models.networks import INITIAL_SCALE, DotProduct, Network, TrainedNetwork, factors
 from recaudit.models.ranking import top_k
-from recaudit.models.sampling import ObservedItems
-from recaudit.models.training import Optimisation, Stopping, train
-from recaudit.rng import numpy_generator, torch_generator
+from recaudit.models.sampling import Examples, ObservedItems
+from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec, plain_items
+from recaudit.models.training import PairScores, train
+from recaudit.rng import numpy_generator
 
-__all__ = ["BPR", "LMF", "ItemVectorMaker", "NetworkRecommender", "NetworkSpec", "validation_slice"]
+__all__ = ["BPR", "LMF", "NetworkRecommender", "NetworkSpec", "validation_slice"]
 
 VALIDATION_K = 50
 VALIDATION_USERS = 4000
 
 
-@runtime_checkable
-class ItemVectorMaker(Protocol):
-    """Makes the item vectors that a network scores with; ``name`` tells a network's sets of them apart."""
+class NetworkRecommender(FittedNetwork):
+    """A fitted network that knows its users by number."""
 
-    def __call__(self, name: str, table: nn.Parameter) -> ItemVectors:
-        """Return item vectors that begin at ``table``."""
-
-
-def plain_items(name: str, table: nn.Parameter) -> ItemVectors:
-    """Return the table itself as the item vectors."""
-    del name
-    return ItemTable(table)
-
-
-class NetworkRecommender:
-    """A fitted network, asked for scores."""
+    network: Network
 
     def __init__(
         self, network: Network, *, n_users: int, n_items: int, device: str, log: TrainingLog | None
     ) -> None:
-        self.network = network
-        self.n_users = n_users
-        self.n_items = n_items
-        self.device = device
-        self.log = log
+        super().__init__(network, n_items=n_items, device=device, log=log)
+        self._n_users = n_users
+
+    @property
+    def n_users(self) -> int:
+        """Number of users that it was fitted on."""
+        return self._n_users
 
     def score(self, users: Int64[np.ndarray, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items for ``users``, on the network's device."""
         with torch.no_grad():
             return self.network.all_scores(torch.tensor(users).to(self.device))
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the network's weights."""
-        return {
-            name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
-        }
 
-
-class NetworkSpec(BaseModel, ABC):
-    """Hyperparameters that all trained networks share.
+class NetworkSpec(TrainedSpec, ABC):
+    """Hyperparameters of networks that know their users by number.
 
     Args:
         embedding_size: length of user and item vectors.
@@ -79,14 +64,7 @@ class NetworkSpec(BaseModel, ABC):
             the recall of lists of an eighth of the catalogue, where that is shorter.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    model: str
-    embedding_size: int = Field(default=64, ge=1)
-    negatives: int = Field(default=1, ge=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
-    optimisation: Optimisation = Optimisation()
-    stopping: Stopping = Stopping()
 
     @abstractmethod
     def network(
@@ -102,13 +80,34 @@ class NetworkSpec(BaseModel, ABC):
     def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
         """Return the mean loss of interactions (row 0) and items drawn for them (the other rows)."""
 
-    def fit(self, data: Interactions, run: Run) -> NetworkRecommender:
-        """Train a network on ``data``, short of a validation slice of it."""
-        network = self.network(data.n_users, data.n_items, torch_generator(run.seed, "initial"))
-        return self.fit_network(network, data, run, stage=f"training {self.model}")
+    def recommender(
+        self,
+        network: TrainedNetwork,
+        histories: Interactions,
+        *,
+        device: str = "cpu",
+        log: TrainingLog | None = None,
+    ) -> NetworkRecommender:
+        """Return ``network`` as the recommender of its users, who are those of ``histories``."""
+        assert isinstance(network, Network)
+        return NetworkRecommender(
+            network, n_users=histories.n_users, n_items=histories.n_items, device=device, log=log
+        )
+
+    def pair_objective(
+        self,
+        network: TrainedNetwork,
+        histories: Interactions,
+        examples: Examples,
+        of_scores: Callable[..., Float32[Tensor, ""]],
+    ) -> PairScores:
+        """Return the objective of the scores of pairs; histories have no part in it."""
+        del histories
+        assert isinstance(network, Network)
+        return PairScores(network=network, examples=examples, of_scores=of_scores)
 
     def fit_network(
-        self, network: Network, data: Interactions, run: Run, *, stage: str
+        self, network: TrainedNetwork, data: Interactions, run: Run, *, stage: str
     ) -> NetworkRecommender:
         """Train ``network`` in place on ``data``, short of a validation slice; return it as a recommender.
 
@@ -117,9 +116,7 @@ class NetworkSpec(BaseModel, ABC):
         """
         network.to(run.device)
         train_part, offsets, items = validation_slice(data, self.validation_share)
-        watched = NetworkRecommender(
-            network, n_users=data.n_users, n_items=data.n_items, device=run.device, log=None
-        )
+        watched = self.recommender(network, data, device=run.device)
         users = np.flatnonzero(np.diff(offsets)).astype(np.int64)
         if len(users) == 0:
             raise UsageError(
@@ -138,12 +135,12 @@ class NetworkSpec(BaseModel, ABC):
             lists = top_k(watched, users, train_part, k)
             return float(recall(lists.items, relevant_offsets, relevant).mean())
 
+        examples = ObservedItems(
+            train=train_part, negatives=self.negatives, examples=self.optimisation.epoch_examples
+        )
         watched.log = train(
             network,
-            ObservedItems(
-                train=train_part, negatives=self.negatives, examples=self.optimisation.epoch_examples
-            ),
-            self.loss,
+            self.pair_objective(network, data, examples, self.loss),
             validate,
             optimisation=self.optimisation,
             stopping=self.stopping,

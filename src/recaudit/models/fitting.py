@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Recommender, RecommenderSpec, Run, TrainingLog
+from recaudit.models.base import Recommender, RecommenderSpec, Run, TrainingLog, reading
 from recaudit.models.cold_start import fold_in
-from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.registry import distribution
+from recaudit.models.trained import FittedNetwork
 from recaudit.store import Piece, Stage
 
 __all__ = ["fit_once", "fit_stage", "fold_once", "fold_stage", "packed", "spec_inputs", "unpacked"]
@@ -38,7 +38,7 @@ def fit_once(spec: RecommenderSpec, data: Interactions, run: Run) -> Recommender
 
     def restored(piece: Piece) -> Recommender:
         model = spec.restore(piece.tensors, n_users=data.n_users, n_items=data.n_items)
-        return unpacked(model, piece, run)
+        return reading(unpacked(model, piece, run), data)
 
     return run.memo.once(fit_stage(spec, data, run), lambda: spec.fit(data, run), packed, restored)
 
@@ -84,7 +84,7 @@ def fold_once(
 
     def restored(piece: Piece) -> Recommender:
         model = spec.restore(piece.tensors, n_users=histories.n_users, n_items=histories.n_items)
-        return unpacked(model, piece, run)
+        return reading(unpacked(model, piece, run), histories)
 
     stage = fold_stage(fitted_hash, histories, run, n_interactions=n_interactions)
     return run.memo.once(stage, compute, packed, restored)
@@ -98,7 +98,7 @@ def packed(recommender: Recommender) -> Piece:
 
 def unpacked(recommender: Recommender, piece: Piece, run: Run) -> Recommender:
     """Return a network made again from ``piece`` on the run's device, its training log with it."""
-    if isinstance(recommender, NetworkRecommender):
+    if isinstance(recommender, FittedNetwork):
         recommender.network.to(run.device)
         recommender.device = run.device
         log = piece.facts["log"]

@@ -18,7 +18,7 @@ from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.networks import ItemTable, ItemVectors, Network
 from recaudit.models.sampling import Examples, LabelledPairs, RatedPairs
-from recaudit.models.training import GradientDescent, Stopping, train
+from recaudit.models.training import GradientDescent, PairScores, Stopping, train
 from recaudit.rng import torch_generator
 
 __all__ = ["LFM", "LFMNetwork"]
@@ -132,8 +132,7 @@ class LFM(BaseModel):
         network.to(run.device)
         log = train(
             network,
-            examples,
-            self.loss,
+            PairScores(network=network, examples=examples, of_scores=self.loss),
             None,
             optimisation=self.optimisation,
             stopping=Stopping(epochs=self.epochs, evaluate_every=self.epochs, patience=self.epochs),

@@ -1,10 +1,13 @@
 """Losses over the scores of a preferred and of another item: pure functions, one value a pair."""
 
+from collections.abc import Callable, Mapping
+from typing import Literal
+
 from jaxtyping import Float32
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-__all__ = ["bpr", "hinge", "logistic"]
+__all__ = ["SAMPLED_LOSSES", "SampledLoss", "bpr", "hinge", "logistic"]
 
 
 def bpr(preferred: Float32[Tensor, "*B"], other: Float32[Tensor, "*B"]) -> Float32[Tensor, "*B"]:
@@ -26,3 +29,12 @@ def logistic(scores: Float32[Tensor, "M *B"]) -> Float32[Tensor, "*B"]:
     al. (2017, Eq. 7) sample them, as here.
     """
     return softplus(-scores[0]) + softplus(scores[1:]).sum(dim=0)
+
+
+SampledLoss = Literal["logistic", "bpr"]
+
+SAMPLED_LOSSES: Mapping[SampledLoss, Callable[[Float32[Tensor, "M *B"]], Float32[Tensor, "*B"]]] = {
+    "logistic": logistic,
+    "bpr": lambda scores: bpr(scores[:1].expand_as(scores[1:]), scores[1:]).mean(dim=0),
+}
+"""Losses of the scores of a target (row 0) and of the items drawn for it (the other rows), by name."""

@@ -8,8 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from recaudit.models import losses
-from recaudit.models.factorization import ItemVectorMaker, NetworkSpec, plain_items
+from recaudit.models.factorization import NetworkSpec
 from recaudit.models.networks import NCFNetwork, Network, factors
+from recaudit.models.trained import ItemVectorMaker, plain_items
 
 __all__ = ["NCF"]
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from recaudit.models.closed_form import Workspace, perceptron, rows, table_dots
 
@@ -22,7 +23,9 @@ __all__ = [
     "NCFNetwork",
     "Network",
     "Projection",
+    "TrainedNetwork",
     "factors",
+    "glorot",
 ]
 
 
@@ -30,8 +33,16 @@ Projection = Callable[[Tensor, slice], Tensor]
 """Gives the projected vectors (#B, i, H) of a range of i items as users (B, D) meet them."""
 
 
-class Network(nn.Module, ABC):
-    """Scores pairs to train on and all items to rank."""
+class TrainedNetwork(nn.Module, ABC):
+    """A network with item vectors."""
+
+    @abstractmethod
+    def item_vectors(self) -> dict[str, "ItemVectors"]:
+        """Return the modules that hold the item vectors, by name."""
+
+
+class Network(TrainedNetwork, ABC):
+    """Scores pairs to train on and all items to rank, of users whom it knows by number."""
 
     @abstractmethod
     def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
@@ -40,10 +51,6 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
         """Return a fresh tensor with the scores of all items for ``users``."""
-
-    @abstractmethod
-    def item_vectors(self) -> dict[str, "ItemVectors"]:
-        """Return the modules that hold the item vectors, by name."""
 
     @abstractmethod
     def user_parameters(self) -> list[nn.Parameter]:
@@ -86,6 +93,20 @@ class ItemVectors(nn.Module, ABC):
     @abstractmethod
     def learned(self) -> Float32[Tensor, "I D"]:
         """Return the item vectors that do not depend on the user, as learned."""
+
+    @abstractmethod
+    def met(
+        self, users: Float32[Tensor, "*P D"] | None, items: Int64[Tensor, "*P"]
+    ) -> Float32[Tensor, "*P D"]:
+        """Return the vectors of ``items[p]`` as user vector ``users[p]`` meets them; autograd sees it all.
+
+        Without users, the learned vectors.
+        """
+
+    @property
+    @abstractmethod
+    def personal(self) -> bool:
+        """Whether the vectors depend on the user."""
 
 
 INITIAL_SCALE = 0.01
@@ -131,6 +152,18 @@ class ItemTable(ItemVectors):
     def learned(self) -> Float32[Tensor, "I D"]:
         """Return the table."""
         return self.table.detach()
+
+    def met(
+        self, users: Float32[Tensor, "*P D"] | None, items: Int64[Tensor, "*P"]
+    ) -> Float32[Tensor, "*P D"]:
+        """Return rows of the table."""
+        del users
+        return embedding(items, self.table)
+
+    @property
+    def personal(self) -> bool:
+        """They are the same for all."""
+        return False
 
 
 class DotProduct(Network):
@@ -196,11 +229,11 @@ class NCFNetwork(Network):
         width = 0
         if "mlp" in users:
             widths = (2 * size, *hidden)
-            self.layers.extend(_glorot(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
+            self.layers.extend(glorot(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
             width += hidden[-1]
         if "gmf" in users:
             width += size
-        self.output = _glorot(width, 1, generator)
+        self.output = glorot(width, 1, generator)
         self._work = Workspace()
 
     def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
@@ -277,7 +310,7 @@ class NCFNetwork(Network):
         return list(self.users.parameters())
 
 
-def _glorot(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+def glorot(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Return a layer with Glorot-uniform weights from ``generator`` and zero biases."""
     layer = nn.Linear(n_in, n_out, device="meta").to_empty(device="cpu")
     nn.init.xavier_uniform_(layer.weight, generator=generator)

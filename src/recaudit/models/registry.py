@@ -11,6 +11,7 @@ from recaudit.models.factorization import BPR, LMF
 from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
 from recaudit.models.private import PrivateItemKNN, PrivateLFM
+from recaudit.models.sasrec import SASRec
 from recaudit.validation import validated
 
 __all__ = ["MODELS", "distribution", "model_spec"]
@@ -22,6 +23,7 @@ MODELS: Mapping[str, type[Any]] = {
     "lmf": LMF,
     "ncf": NCF,
     "lfm": LFM,
+    "sasrec": SASRec,
     "private-item-knn": PrivateItemKNN,
     "private-lfm": PrivateLFM,
 }

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float32
@@ -14,7 +16,19 @@ from recaudit.models.networks import Network
 from recaudit.models.sampling import Examples, equal_batches
 from recaudit.rng import torch_generator
 
-__all__ = ["GradientDescent", "Optimisation", "Stopping", "no_denormals", "stepper", "train"]
+__all__ = [
+    "Batch",
+    "GradientDescent",
+    "Objective",
+    "Optimisation",
+    "PairScores",
+    "Stopping",
+    "no_denormals",
+    "stepper",
+    "train",
+]
+
+Batch = tuple[Tensor, ...]
 
 EPOCH_BATCHES = 8
 
@@ -94,11 +108,53 @@ def no_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+@runtime_checkable
+class Objective(Protocol):
+    """What an epoch trains on, batch by batch, and the loss of a batch."""
+
+    def batches(self, generator: torch.Generator, batch_size: int, device: str) -> Iterable[Batch]:
+        """Draw an epoch, always from CPU streams, so that devices see the same draws.
+
+        Args:
+            generator: the stream to draw from.
+            batch_size: examples of a batch, at most.
+            device: where the batches' tensors are wanted.
+        """
+
+    def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
+        """Return the loss of a batch: its mean over examples for Adam, its sum for gradient descent."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairScores:
+    """The objective of a network that scores users and items by their numbers.
+
+    Args:
+        network: gives the (M, B) scores of a batch's items.
+        examples: draws what an epoch trains on.
+        of_scores: the loss of a batch's scores, and of its part of whatever else ``examples`` draw.
+    """
+
+    network: Network
+    examples: Examples
+    of_scores: Callable[..., Float32[Tensor, ""]]
+
+    def batches(self, generator: torch.Generator, batch_size: int, device: str) -> Iterator[Batch]:
+        """Yield users (B,), items (M, B) and whatever else there is, in batches of equal size."""
+        users, items, *others = (drawn.to(device) for drawn in self.examples.epoch(generator))
+        for start, end in equal_batches(len(users), batch_size):
+            yield users[start:end], items[:, start:end], *(other[start:end] for other in others)
+
+    def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
+        """Return the loss of the scores of pairs."""
+        users, items, *others = batch
+        return self.of_scores(self.network.pair_scores(users, items), *others)
+
+
 @no_denormals()
 def train(
-    network: Network,
-    examples: Examples,
-    loss: Callable[..., Float32[Tensor, ""]],
+    network: nn.Module,
+    objective: Objective,
     validate: Callable[[], float] | None,
     *,
     optimisation: Optimisation | GradientDescent,
@@ -114,9 +170,7 @@ def train(
 
     Args:
         network: what to train; its parameters are on ``run.device``.
-        examples: draws what an epoch trains on, always from CPU streams, so that devices see the same draws.
-        loss: the loss of the (M, B) scores of a batch's items, and of its part of whatever else ``examples``
-            draw; its mean over the batch for Adam, its sum for gradient descent.
+        objective: what an epoch trains on, and the loss.
         validate: the score to maximise; called without gradients, in evaluation mode.
         optimisation: settings of Adam or of gradient descent.
         stopping: when to end.
@@ -134,10 +188,8 @@ def train(
     epoch = 0
     while epoch < stopping.epochs and (validate is None or epoch - best_epoch < stopping.patience):
         epoch += 1
-        users, items, *others = (drawn.to(run.device) for drawn in examples.epoch(generator))
-        for start, end in equal_batches(len(users), optimisation.batch_size):
-            found = network.pair_scores(users[start:end], items[:, start:end])
-            loss(found, *(other[start:end] for other in others)).backward()  # type: ignore[no-untyped-call]
+        for batch in objective.batches(generator, optimisation.batch_size, run.device):
+            objective.loss(*batch).backward()  # type: ignore[no-untyped-call]
             step()
         if validate is not None and (epoch % stopping.evaluate_every == 0 or epoch == stopping.epochs):
             score = _score(network, validate)
@@ -217,7 +269,7 @@ def _adam(parameters: list[nn.Parameter], optimisation: Optimisation) -> Callabl
     return step
 
 
-def _score(network: Network, validate: Callable[[], float]) -> float:
+def _score(network: nn.Module, validate: Callable[[], float]) -> float:
     network.eval()
     with torch.no_grad():
         score = validate()
@@ -225,5 +277,5 @@ def _score(network: Network, validate: Callable[[], float]) -> float:
     return score
 
 
-def _copy(network: Network) -> dict[str, Tensor]:
+def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

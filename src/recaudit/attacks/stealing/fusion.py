@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from recaudit.models.closed_form import Workspace, through_relu
 from recaudit.models.networks import ItemVectors, Projection
@@ -98,7 +99,11 @@ class FusedItems(ItemVectors):
         logits = (self.attention * p.clamp_min(0)) @ positive.T
         logits += (self.attention * p.clamp_max(0)) @ negative.T
         share = torch.sigmoid_(logits)
-        return share.mul_(self.common[items]) if self._masked else share
+        if not self._masked:
+            return share
+        # In place only where autograd does not need what the sigmoid left.
+        common = self.common[items]
+        return share * common if share.requires_grad else share.mul_(common)
 
     def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
         """Return Eq. 8 for all items, with matrix products alone."""
@@ -115,6 +120,23 @@ class FusedItems(ItemVectors):
             return torch.addcmul(plain[items], share[..., None], more[items])
 
         return project
+
+    def met(
+        self, users: Float32[Tensor, "*P D"] | None, items: Int64[Tensor, "*P"]
+    ) -> Float32[Tensor, "*P D"]:
+        """Return the fused vectors of Eq. 7, one item a user vector, or without users the learned ones."""
+        learned = embedding(items, self.table)
+        if users is None:
+            return learned
+        auxiliary = embedding(items, self.auxiliary)
+        logits = (torch.relu(users * auxiliary) - torch.relu(users * learned)) @ self.attention
+        share = torch.sigmoid(logits) * self.common[items] if self._masked else torch.sigmoid(logits)
+        return torch.lerp(learned, auxiliary, share[..., None])
+
+    @property
+    def personal(self) -> bool:
+        """They depend on the user."""
+        return True
 
     def learned(self) -> Float32[Tensor, "I D"]:
         """Return the learned part, without the auxiliary vectors."""

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from recaudit.attacks.base import Knowledge
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
+from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
 from recaudit.models.base import Recommender, Run, TopK
-from recaudit.models.factorization import ItemVectorMaker, NetworkRecommender, NetworkSpec, plain_items
 from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs, unpacked
 from recaudit.models.networks import ItemTable, ItemVectors
 from recaudit.models.ranking import top_k
+from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec, plain_items
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
 from recaudit.rng import torch_generator
@@ -66,7 +67,7 @@ class Surrogate(BaseModel):
             raise ValueError("an attack must learn from interactions, from lists or from both")
         return self
 
-    def attack(self, clone: NetworkSpec) -> "SurrogateAttack":
+    def attack(self, clone: TrainedSpec) -> "SurrogateAttack":
         """Return the attack whose clone is of this model."""
         return SurrogateAttack(self, clone)
 
@@ -74,7 +75,7 @@ class Surrogate(BaseModel):
 class SurrogateAttack:
     """A surrogate with its clone's model: a :class:`~recaudit.attacks.base.StealingAttack`."""
 
-    def __init__(self, settings: Surrogate, clone: NetworkSpec) -> None:
+    def __init__(self, settings: Surrogate, clone: TrainedSpec) -> None:
         self.settings = settings
         self.clone = clone
 
@@ -113,8 +114,8 @@ class SurrogateAttack:
         else:
             self._phase_one(knowledge, run)
 
-    def restore(self, piece: Piece, *, n_users: int, n_items: int, run: Run) -> NetworkRecommender:
-        """Return the clone that ``piece`` was packed from."""
+    def restore(self, piece: Piece, known: Interactions, run: Run) -> FittedNetwork:
+        """Return the clone of the ``known`` users that ``piece`` was packed from."""
 
         def make_items(name: str, table: nn.Parameter) -> ItemVectors:
             if self.settings.auxiliary != "attention":
@@ -122,22 +123,18 @@ class SurrogateAttack:
             # What the piece holds takes the place of all these values.
             return FusedItems(table, table.detach().clone(), torch_generator(0))
 
-        network = self.clone.network(n_users, n_items, torch_generator(0), make_items)
+        network = self.clone.network(known.n_users, known.n_items, torch_generator(0), make_items)
         network.load_state_dict(dict(piece.tensors))
         network.eval()
-        clone = NetworkRecommender(network, n_users=n_users, n_items=n_items, device="cpu", log=None)
+        clone = self.clone.recommender(network, known)
         unpacked(clone, piece, run)
         return clone
 
-    def _untrained(self, knowledge: Knowledge, run: Run) -> NetworkRecommender:
-        n_users, n_items = knowledge.known.n_users, knowledge.n_items
+    def _untrained(self, knowledge: Knowledge, run: Run) -> FittedNetwork:
+        known, generator = knowledge.known, torch_generator(run.seed, "clone", "initial")
         make_items = self._item_maker(knowledge, run)
-        network = self.clone.network(
-            n_users, n_items, torch_generator(run.seed, "clone", "initial"), make_items
-        )
-        return NetworkRecommender(
-            network.to(run.device), n_users=n_users, n_items=n_items, device=run.device, log=None
-        )
+        network = self.clone.network(known.n_users, known.n_items, generator, make_items)
+        return self.clone.recommender(network.to(run.device), known, device=run.device)
 
     def _item_maker(self, knowledge: Knowledge, run: Run) -> ItemVectorMaker:
         """Return what makes the clone's item vectors, training the auxiliary model where it is needed."""
@@ -161,10 +158,10 @@ class SurrogateAttack:
     def _auxiliary_tables(self, knowledge: Knowledge, run: Run) -> Mapping[str, Tensor]:
         """Return the item vectors of a model of the clone's kind, trained on the auxiliary data."""
         model = fit_once(self.clone, knowledge.auxiliary, run.child("auxiliary"))
-        assert isinstance(model, NetworkRecommender)
+        assert isinstance(model, FittedNetwork)
         return {name: vectors.learned().cpu() for name, vectors in model.network.item_vectors().items()}
 
-    def _phase_one_spec(self) -> NetworkSpec:
+    def _phase_one_spec(self) -> TrainedSpec:
         return self.clone.model_copy(update={"stopping": self.settings.stopping})
 
     def _phase_one_stage(self, knowledge: Knowledge, run: Run) -> Stage:
@@ -182,22 +179,22 @@ class SurrogateAttack:
             inputs["common"] = hashlib.sha256(common).hexdigest()
         return Stage(kind="clone", inputs=inputs)
 
-    def _phase_one(self, knowledge: Knowledge, run: Run) -> NetworkRecommender:
+    def _phase_one(self, knowledge: Knowledge, run: Run) -> FittedNetwork:
         """Train on interactions; attacks that share this phase share its result; each gets a copy."""
         spec, known = self._phase_one_spec(), knowledge.known
 
-        def compute() -> NetworkRecommender:
+        def compute() -> FittedNetwork:
             network = self._untrained(knowledge, run).network
             return spec.fit_network(network, known, run.child("phase one"), stage="clone, interactions")
 
-        def unpack(piece: Piece) -> NetworkRecommender:
-            return self.restore(piece, n_users=known.n_users, n_items=known.n_items, run=run)
+        def unpack(piece: Piece) -> FittedNetwork:
+            return self.restore(piece, known, run)
 
         return run.memo.once(self._phase_one_stage(knowledge, run), compute, packed, unpack)
 
     def _phase_two(
-        self, clone: NetworkRecommender, lists: TopK, asked: np.ndarray, knowledge: Knowledge, run: Run
-    ) -> NetworkRecommender:
+        self, clone: FittedNetwork, lists: TopK, asked: np.ndarray, knowledge: Knowledge, run: Run
+    ) -> FittedNetwork:
         """Fine-tune on the queried users' lists; ``lists`` are the ``asked`` users', queried ones first."""
         settings, known = self.settings, knowledge.known
         n_queried = len(knowledge.queried)
@@ -208,18 +205,19 @@ class SurrogateAttack:
             mine = top_k(clone, judged_users, known, judged_lists.shape[1])
             return float(np.nanmean(agreement(judged_lists, mine.items)))
 
+        examples = ListedItems(
+            users=knowledge.queried,
+            lists=lists.items[:n_queried],
+            excluded=known if settings.interactions else None,
+            n_users=known.n_users,
+            n_items=known.n_items,
+            negatives=settings.negatives,
+            examples=self.clone.optimisation.epoch_examples,
+        )
+        loss = stealing_loss(settings.ranking_loss, settings.positive_item_loss, settings.margin)
         clone.log = train(
             clone.network,
-            ListedItems(
-                users=knowledge.queried,
-                lists=lists.items[:n_queried],
-                excluded=known if settings.interactions else None,
-                n_users=known.n_users,
-                n_items=known.n_items,
-                negatives=settings.negatives,
-                examples=self.clone.optimisation.epoch_examples,
-            ),
-            stealing_loss(settings.ranking_loss, settings.positive_item_loss, settings.margin),
+            self.clone.pair_objective(clone.network, known, examples, loss),
             validate,
             optimisation=self.clone.optimisation,
             stopping=settings.lists_stopping,
