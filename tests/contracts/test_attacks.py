@@ -172,7 +172,8 @@ class StealingAttackContract:
         accounts = world.knowledge.accounts[asked]
         expected = top_k(world.victim, accounts, world.split.target, K).items
         items = set(expected[expected >= 0].tolist())
-        assert oracle.ledger == Ledger(lists=len(asked), users=len(set(asked)), items=len(items))
+        counts = {"lists": len(asked), "users": len(set(asked)), "items": len(items)}
+        assert oracle.ledger == Ledger(**counts, calls=bool(self.asks))
 
     def test_nothing_in_its_hands_leads_to_the_victim_or_the_split(self, world):
         run, attack, oracle = Run(seed=0), self.attack, world.oracle()

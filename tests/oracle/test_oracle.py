@@ -55,11 +55,11 @@ def test_the_ledger_counts_repeated_lists_distinct_users_and_items_without_paddi
     oracle = Oracle(Falling(), SEEN, k=3)
     assert oracle.ledger == Ledger(lists=0, users=0, items=0)
     oracle.query(users(3))
-    assert oracle.ledger == Ledger(lists=1, users=1, items=2)  # 4 and 5; the padding is no item
+    assert oracle.ledger == Ledger(lists=1, users=1, items=2, calls=1)  # 4 and 5; the padding is no item
     oracle.query(users(3, 3, 0))
-    assert oracle.ledger == Ledger(lists=4, users=2, items=5)  # 0, 1 and 2 came in
+    assert oracle.ledger == Ledger(lists=4, users=2, items=5, calls=2)  # 0, 1 and 2 came in
     oracle.query(users())
-    assert oracle.ledger == Ledger(lists=4, users=2, items=5)
+    assert oracle.ledger == Ledger(lists=4, users=2, items=5, calls=3)
 
 
 def test_the_budget_refuses_before_it_answers_and_the_ledger_stays():
@@ -74,7 +74,7 @@ def test_the_budget_refuses_before_it_answers_and_the_ledger_stays():
     oracle.query(users(0))  # what is left may still be asked for, and a repeated list counts
     with pytest.raises(BudgetExceeded):
         oracle.query(users(0))
-    assert oracle.ledger == Ledger(lists=3, users=2, items=3)
+    assert oracle.ledger == Ledger(lists=3, users=2, items=3, calls=2)
 
 
 def test_no_budget_means_no_limit():
@@ -118,7 +118,7 @@ def test_what_is_served_is_defended_and_what_was_served_is_counted():
     assert lists.items.tolist() == [[5, 3], [5, 2]]
     assert lists.scores is None
     assert defence.given == [([2, 1], [[2, 3], [1, 2]])]
-    assert oracle.ledger == Ledger(lists=2, users=2, items=3)  # 5, 3 and 2, not the victim's own 1
+    assert oracle.ledger == Ledger(lists=2, users=2, items=3, calls=1)  # 5, 3 and 2, not the victim's own 1
 
 
 def test_a_query_beyond_the_budget_reaches_no_defence():
@@ -171,14 +171,14 @@ def test_a_service_is_asked_under_the_same_ledger_budget_and_refusals():
     lists = oracle.query(users(1, 0))
     assert lists.items.tolist() == [[2, -1], [0, 1]]
     assert lists.scores is None
-    assert oracle.ledger == Ledger(lists=2, users=2, items=3)  # 0, 1 and 2; the padding is no item
+    assert oracle.ledger == Ledger(lists=2, users=2, items=3, calls=1)  # 0, 1 and 2; the padding is no item
     with pytest.raises(IndexError, match=r"users must lie in 0\.\.2"):
         oracle.query(users(3))
     oracle.query(users(2))
     with pytest.raises(BudgetExceeded, match="2 lists asked for, 1 of the budget of 4 left"):
         oracle.query(users(0, 1))
     assert table.asked == [1, 0, 2]
-    assert oracle.ledger == Ledger(lists=3, users=3, items=4)
+    assert oracle.ledger == Ledger(lists=3, users=3, items=4, calls=2)
 
 
 def test_a_service_without_a_budget_may_be_asked_for_ever():

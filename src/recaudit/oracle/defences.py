@@ -1,6 +1,6 @@
 """Defences that change a list on its way out of the oracle, or the scores that it is ranked by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
 from recaudit.models.base import Recommender, TopK, TrainingLog
-from recaudit.oracle.draws import drawn, user_blocks, user_numbers
+from recaudit.oracle.draws import drawn, history_numbers, user_blocks, user_numbers
 from recaudit.rng import numpy_generator
 
-__all__ = ["Defence", "MembershipDefence", "PopularItems", "RandomItems", "noisy"]
+__all__ = ["Defence", "DefendsHistories", "MembershipDefence", "PopularItems", "RandomItems", "noisy"]
 
 
 @runtime_checkable
@@ -24,6 +24,18 @@ class Defence(Protocol):
 
     def apply(self, users: Int64[np.ndarray, "Q"], lists: TopK) -> TopK:
         """Return what is served to ``users`` instead of ``lists``, whose arrays stay as they are."""
+
+
+@runtime_checkable
+class DefendsHistories(Protocol):
+    """A defence of lists that are made for histories which are shown, whoever's they are."""
+
+    def shown(self, histories: Interactions) -> Defence:
+        """Return the same defence for the users of ``histories``, numbered as there.
+
+        What it draws for a user is fixed by the items of the history in their order, so that the same history
+        is always served the same list.
+        """
 
 
 class PopularItems(BaseModel):
@@ -42,6 +54,9 @@ class PopularItems(BaseModel):
     - A user's random numbers are fixed by the seed, ``top`` and the length of the lists: who asks again gets
       the same list and cannot average the noise away. With a greater ``mixed``, the changes that a smaller
       one makes stay, and more come in.
+    - Where a history is shown instead, its own items are never mixed in, and its random numbers are fixed by
+      the seed and by its items in their order. One item more makes another history with numbers of its own:
+      who may show any history can average over its variants, which no defence of single answers prevents.
 
     Args:
         mixed: items of each list that are replaced; 0 changes nothing.
@@ -158,6 +173,7 @@ class _Mixing:
         pool: the P items to draw from.
         seen: the histories whose items are never served.
         seed: names the random streams.
+        by_history: whether a user's history fixes what is drawn, instead of the user's number.
     """
 
     mixed: int
@@ -165,6 +181,11 @@ class _Mixing:
     pool: Int64[np.ndarray, "P"]
     seen: Interactions
     seed: int
+    by_history: bool = False
+
+    def shown(self, histories: Interactions) -> Defence:
+        """Return the same defence for the users of ``histories``."""
+        return replace(self, seen=histories, by_history=True)
 
     @cached_property
     def ranks(self) -> Int64[np.ndarray, "I"]:
@@ -216,4 +237,7 @@ class _Mixing:
         return free
 
     def _numbers(self, what: str, users: np.ndarray, width: int) -> Float64[np.ndarray, "B w"]:
-        return user_numbers(self.seed, "defence", self.kind, what, users=users, width=width)
+        path = ("defence", self.kind, what)
+        if self.by_history:
+            return history_numbers(self.seed, *path, histories=self.seen.of_users(users), width=width)
+        return user_numbers(self.seed, *path, users=users, width=width)

@@ -1,13 +1,14 @@
-"""Random draws that are fixed for each user, whoever is asked about together with them."""
+"""Random draws that are fixed for each user or history, whoever is asked about together with it."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from recaudit.data.interactions import Interactions
 from recaudit.rng import numpy_generator
 
-__all__ = ["drawn", "user_blocks", "user_numbers"]
+__all__ = ["drawn", "history_numbers", "user_blocks", "user_numbers"]
 
 BLOCK = 256
 """Users whose random numbers are drawn together. Another number would draw other lists from the same seed."""
@@ -36,6 +37,19 @@ def user_numbers(
     stream = numpy_generator(seed, *path, int(users[0] // BLOCK))
     numbers: np.ndarray = stream.random((BLOCK, width))[users % BLOCK]
     return numbers
+
+
+def history_numbers(seed: int, *path: str, histories: Interactions, width: int) -> Float64[np.ndarray, "B w"]:
+    """Return ``width`` random numbers in [0, 1) for each history, fixed by its items in their order.
+
+    Args:
+        seed: the run's seed.
+        path: names the numbers below it; see :mod:`recaudit.rng`.
+        histories: the B histories, at least one; whose they are does not matter.
+        width: numbers a history.
+    """
+    rows = (histories.history(user).tolist() for user in range(histories.n_users))
+    return np.stack([numpy_generator(seed, *path, "history", *row).random(width) for row in rows])
 
 
 def drawn(
