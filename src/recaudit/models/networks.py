@@ -8,16 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from recaudit.models.closed_form import Workspace, perceptron, rows, table_dots
+from recaudit.models.closed_form import Workspace, full_cross_entropy, perceptron, rows, table_dots
 
 __all__ = [
     "INITIAL_SCALE",
     "DotProduct",
+    "Dropout",
     "ItemTable",
     "ItemVectors",
     "NCFNetwork",
@@ -103,10 +105,42 @@ class ItemVectors(nn.Module, ABC):
         Without users, the learned vectors.
         """
 
+    @abstractmethod
+    def cross_entropy(self, users: Float32[Tensor, "P D"], items: Int64[Tensor, "P"]) -> Float32[Tensor, ""]:
+        """Return the mean of -log softmax of the inner products with all items' vectors, at ``items[p]``."""
+
     @property
     @abstractmethod
     def personal(self) -> bool:
         """Whether the vectors depend on the user."""
+
+
+class Dropout(nn.Module):
+    """Leaves out a share of the entries in training, by a stream that :meth:`draw_from` names.
+
+    torch's own draws come from its global source, at eight times the time on a processor: here an entry has a
+    byte, so the share is rounded to 1/256.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.left_out = round(share * 256)
+        self._source = np.random.default_rng(0)
+
+    @staticmethod
+    def draw_from(source: np.random.Generator, network: nn.Module) -> None:
+        """Let all dropout in ``network`` draw from ``source``."""
+        for module in network.modules():
+            if isinstance(module, Dropout):
+                module._source = source
+
+    def forward(self, x: Float32[Tensor, "*S"]) -> Float32[Tensor, "*S"]:
+        """Return ``x`` with entries left out, the others scaled up; outside training, ``x``."""
+        if not (self.training and self.left_out):
+            return x
+        drawn = np.frombuffer(self._source.bytes(x.numel()), dtype=np.uint8)
+        kept = torch.from_numpy(drawn >= self.left_out).view(x.shape).to(x)
+        return x * kept.mul_(256 / (256 - self.left_out))
 
 
 INITIAL_SCALE = 0.01
@@ -159,6 +193,10 @@ class ItemTable(ItemVectors):
         """Return rows of the table."""
         del users
         return embedding(items, self.table)
+
+    def cross_entropy(self, users: Float32[Tensor, "P D"], items: Int64[Tensor, "P"]) -> Float32[Tensor, ""]:
+        """Return the loss; its gradient is in closed form."""
+        return full_cross_entropy(users, self.table, items)
 
     @property
     def personal(self) -> bool:

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float32
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn.functional import dropout, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
-from recaudit.models.networks import ItemVectors, glorot
+from recaudit.models.networks import Dropout, ItemVectors, glorot
 from recaudit.models.sequences import SequenceNetwork
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import ItemVectorMaker, plain_items
@@ -32,7 +32,7 @@ class SASRec(SequentialSpec):
     Args:
         blocks: number of blocks.
         heads: of the attention; they divide ``embedding_size``.
-        dropout: share of vectors' and attention's entries that training leaves out.
+        dropout: share of the entries that training leaves out, of input vectors and of what is added to them.
     """
 
     model: Literal["sasrec"] = "sasrec"
@@ -73,11 +73,11 @@ class _SASRecNetwork(SequenceNetwork):
         self.positions = positions
         self.blocks = nn.ModuleList(blocks)
         self.normalised = nn.LayerNorm(positions.shape[1])
-        self.dropout_share = dropout_share
+        self.dropout = Dropout(dropout_share)
 
     def encode(self, vectors: Float32[Tensor, "B L D"]) -> Float32[Tensor, "B L D"]:
         """Return what the blocks make of vectors and positions."""
-        x = dropout(vectors + self.positions[: vectors.shape[1]], self.dropout_share, self.training)
+        x: Tensor = self.dropout(vectors + self.positions[: vectors.shape[1]])
         for block in self.blocks:
             x = block(x)
         normalised: Tensor = self.normalised(x)
@@ -88,19 +88,19 @@ class _Block(nn.Module):
     def __init__(self, size: int, heads: int, dropout_share: float, generator: torch.Generator) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout_share = dropout_share
+        self.dropout = Dropout(dropout_share)
         self.before_attention, self.before_layers = nn.LayerNorm(size), nn.LayerNorm(size)
         self.queries_keys_values = glorot(size, 3 * size, generator)
         self.mixed = glorot(size, size, generator)
         self.first, self.second = (glorot(size, size, generator) for _ in range(2))
 
     def forward(self, x: Float32[Tensor, "B L D"]) -> Float32[Tensor, "B L D"]:
-        share = self.dropout_share if self.training else 0.0
         n, length, size = x.shape
         heads = self.queries_keys_values(self.before_attention(x))
         q, k, v = heads.view(n, length, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
-        attended = scaled_dot_product_attention(q, k, v, dropout_p=share, is_causal=True)
+        attended = scaled_dot_product_attention(q, k, v, is_causal=True)
         attended = attended.transpose(1, 2).reshape(n, length, size)
-        x = x + dropout(self.mixed(attended), share, self.training)
-        hidden = dropout(torch.relu(self.first(self.before_layers(x))), share, self.training)
-        return x + dropout(self.second(hidden), share, self.training)
+        x = x + self.dropout(self.mixed(attended))
+        hidden = self.dropout(torch.relu(self.first(self.before_layers(x))))
+        inner: Tensor = x + self.dropout(self.second(hidden))
+        return inner

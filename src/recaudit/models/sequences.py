@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from recaudit.data.interactions import Interactions
 from recaudit.models.losses import SAMPLED_LOSSES, SampledLoss
@@ -25,7 +24,16 @@ from recaudit.models.networks import ItemVectors, TrainedNetwork
 from recaudit.models.sampling import Examples, Membership, equal_batches, shuffled_passes
 from recaudit.models.training import Batch
 
-__all__ = ["BUCKET", "NextItems", "PrefixScores", "Prefixes", "SequenceLoss", "SequenceNetwork", "padded"]
+__all__ = [
+    "BUCKET",
+    "Dropout",
+    "NextItems",
+    "PrefixScores",
+    "Prefixes",
+    "SequenceLoss",
+    "SequenceNetwork",
+    "padded",
+]
 
 BUCKET = 16
 """Sequences whose lengths fall into the same range of so many are batched together."""
@@ -74,6 +82,12 @@ class SequenceNetwork(TrainedNetwork, ABC):
         """Return the scores of ``items[m, p]`` after ``states[p]``."""
         outputs = self._vectors("outputs")
         return torch.stack([(states * outputs.met(states, chosen)).sum(-1) for chosen in items])
+
+    def cross_entropy(
+        self, states: Float32[Tensor, "P D"], targets: Int64[Tensor, "P"]
+    ) -> Float32[Tensor, ""]:
+        """Return the mean of -log softmax of the scores of all items after each state, at its target."""
+        return self._vectors("outputs").cross_entropy(states, targets)
 
     def all_scores(self, states: Float32[Tensor, "P D"]) -> Float32[Tensor, "P I"]:
         """Return the scores of all items after each state."""
@@ -180,7 +194,7 @@ class NextItems:
         items, places, targets = batch
         states = self.network.states(items).flatten(0, 1).index_select(0, places)
         if self.loss_name == "cross-entropy":
-            return cross_entropy(self.network.all_scores(states), targets[0])
+            return self.network.cross_entropy(states, targets[0])
         return SAMPLED_LOSSES[self.loss_name](self.network.item_scores(states, targets)).mean()
 
 

@@ -1,8 +1,7 @@
 """Recommenders that read histories: how they are trained, and asked."""
 
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import polars as pl
@@ -29,7 +28,7 @@ from recaudit.models.sequences import (
 )
 from recaudit.models.trained import FittedNetwork, TrainedSpec
 from recaudit.models.training import Stopping, train
-from recaudit.rng import child_seed, numpy_generator
+from recaudit.rng import numpy_generator
 
 __all__ = ["SequentialRecommender", "SequentialSpec"]
 
@@ -214,16 +213,15 @@ class SequentialSpec(TrainedSpec, ABC):
         def validate() -> float:
             return float(ndcg(top_k(reader, users, prefixes, k).items, offsets, following).mean())
 
-        with seeded_dropout(child_seed(run.seed, "dropout")):
-            watched.log = train(
-                network,
-                objective,
-                validate,
-                optimisation=self.optimisation,
-                stopping=self.stopping,
-                run=run,
-                stage=stage,
-            )
+        watched.log = train(
+            network,
+            objective,
+            validate,
+            optimisation=self.optimisation,
+            stopping=self.stopping,
+            run=run,
+            stage=stage,
+        )
         return watched
 
     def fold_in(
@@ -278,12 +276,3 @@ def last_items(data: Interactions) -> tuple[Interactions, Interactions | None, n
         item_ids=data.item_ids,
     )
     return data.where(keep), prefixes, data.items[following]
-
-
-@contextmanager
-def seeded_dropout(seed: int) -> Iterator[None]:
-    """Draw dropout from a stream of its own: torch knows no other source for it than its global one."""
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from recaudit.models.base import Run, TrainingLog
-from recaudit.models.networks import Network
+from recaudit.models.networks import Dropout, Network
 from recaudit.models.sampling import Examples, equal_batches
-from recaudit.rng import torch_generator
+from recaudit.rng import numpy_generator, torch_generator
 
 __all__ = [
     "Batch",
@@ -179,6 +179,7 @@ def train(
     """
     began = time.perf_counter()
     generator = torch_generator(run.seed, "train", "epochs")
+    Dropout.draw_from(numpy_generator(run.seed, "train", "dropout"), network)
     step = stepper(network.parameters(), optimisation)
     best_epoch, best_score, scores = 0, 0.0, []
     best_state: dict[str, Tensor] | None = None

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import cross_entropy, embedding
 
-from recaudit.models.closed_form import Workspace, through_relu
+from recaudit.models.closed_form import Workspace, chunked, through_relu
 from recaudit.models.networks import ItemVectors, Projection
 
 __all__ = ["FusedItems"]
@@ -132,6 +132,13 @@ class FusedItems(ItemVectors):
         logits = (torch.relu(users * auxiliary) - torch.relu(users * learned)) @ self.attention
         share = torch.sigmoid(logits) * self.common[items] if self._masked else torch.sigmoid(logits)
         return torch.lerp(learned, auxiliary, share[..., None])
+
+    def cross_entropy(self, users: Float32[Tensor, "P D"], items: Int64[Tensor, "P"]) -> Float32[Tensor, ""]:
+        """Return the loss of Eq. 8 for all items, a few user vectors at a time."""
+        return chunked(self._summed_cross_entropy, users, items, list(self.parameters())) / len(items)
+
+    def _summed_cross_entropy(self, users: Tensor, items: Tensor) -> Tensor:
+        return cross_entropy(self.all_dots(users), items, reduction="sum")
 
     @property
     def personal(self) -> bool:
