@@ -310,7 +310,7 @@ class _FullCrossEntropy(torch.autograd.Function):
 def chunked(
     loss: Callable[[Tensor, Tensor], Tensor], states: Tensor, targets: Tensor, parameters: Sequence[Tensor]
 ) -> Tensor:
-    """Return the sum over chunks of ``loss`` of states (P, D) and targets (P,), each differentiated by itself.
+    """Return the sum over chunks of ``loss`` of states (P, D) and targets (P,), each differentiated alone.
 
     Autograd would keep what all chunks need until the end; this keeps the gradients alone.
 

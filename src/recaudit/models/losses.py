@@ -1,28 +1,45 @@
-"""Losses over the scores of a preferred and of another item: pure functions, one value a pair."""
+"""Losses over the scores of a preferred and of other items: pure functions, one value a pair or a target.
+
+Those of a target and of the items drawn for it take the target's scores in row 0 and the others' below.
+TOP1 and the losses that end in max leave an item out whose score is minus infinity.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from jaxtyping import Float32
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-__all__ = ["SAMPLED_LOSSES", "SampledLoss", "bpr", "hinge", "logistic"]
+__all__ = [
+    "SAMPLED_LOSSES",
+    "SCORE_REGULARISATION",
+    "SHARED_LOSSES",
+    "SampledLoss",
+    "bpr",
+    "bpr_max",
+    "hinge",
+    "logistic",
+    "top1",
+    "top1_max",
+]
+
+SCORE_REGULARISATION = 1.0
+r"""The weight :math:`\lambda` of the scores' squares in BPR-max; the authors' code begins with 1 too."""
 
 
-def bpr(preferred: Float32[Tensor, "*B"], other: Float32[Tensor, "*B"]) -> Float32[Tensor, "*B"]:
+def bpr(preferred: Float[Tensor, "*B"], other: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     r"""Bayesian personalised ranking, :math:`-\ln\sigma(r_p - r_n)` (Rendle et al. 2009; Zhu, Eq. 4)."""
     return -logsigmoid(preferred - other)
 
 
-def hinge(
-    preferred: Float32[Tensor, "*B"], other: Float32[Tensor, "*B"], margin: float
-) -> Float32[Tensor, "*B"]:
+def hinge(preferred: Float[Tensor, "*B"], other: Float[Tensor, "*B"], margin: float) -> Float[Tensor, "*B"]:
     r"""Margin hinge, :math:`\max(0, m - (r_p - r_n))` (Zhu et al. 2023, Eq. 9)."""
     return (margin - (preferred - other)).clamp_min(0.0)
 
 
-def logistic(scores: Float32[Tensor, "M *B"]) -> Float32[Tensor, "*B"]:
+def logistic(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
     r"""Binary cross-entropy of an interaction (row 0) and of items drawn for it (the other rows).
 
     :math:`-\ln\sigma(r_p) - \sum_n \ln(1 - \sigma(r_n))`. Johnson (2014) weighs all unobserved pairs; He et
@@ -31,10 +48,68 @@ def logistic(scores: Float32[Tensor, "M *B"]) -> Float32[Tensor, "*B"]:
     return softplus(-scores[0]) + softplus(scores[1:]).sum(dim=0)
 
 
-SampledLoss = Literal["logistic", "bpr"]
+def top1(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
+    r"""TOP1, :math:`\frac{1}{N} \sum_j \sigma(r_j - r_i) + \sigma(r_j^2)`.
 
-SAMPLED_LOSSES: Mapping[SampledLoss, Callable[[Float32[Tensor, "M *B"]], Float32[Tensor, "*B"]]] = {
+    Hidasi et al. (2016, section 3.1.3). It approximates the target's relative rank, and draws the scores of the others towards zero.
+    """
+    others, kept, bounded = _others(scores)
+    terms = torch.sigmoid(bounded - scores[0]) + torch.sigmoid(others.square())
+    return (terms * kept).sum(dim=0) / kept.sum(dim=0).clamp_min(1)
+
+
+def top1_max(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
+    r"""TOP1-max, :math:`\sum_j s_j (\sigma(r_j - r_i) + \sigma(r_j^2))`.
+
+    Hidasi and Karatzoglou (2018). :math:`s_j` is the softmax of the scores of the drawn items, the target's
+    left out; it has a gradient too.
+    """
+    others, kept, bounded = _others(scores)
+    terms = torch.sigmoid(bounded - scores[0]) + torch.sigmoid(others.square())
+    return (torch.softmax(bounded, dim=0) * kept * terms).sum(dim=0)
+
+
+def bpr_max(
+    scores: Float[Tensor, "M *B"], regularisation: float = SCORE_REGULARISATION
+) -> Float[Tensor, "*B"]:
+    r"""BPR-max, :math:`-\ln \sum_j s_j \sigma(r_i - r_j) + \lambda \sum_j s_j r_j^2`.
+
+    Hidasi and Karatzoglou (2018). :math:`s_j` is the softmax of the scores of the drawn items, the target's
+    left out; it has a gradient too. The sum is taken of logarithms: no product of small numbers vanishes.
+
+    Args:
+        scores: of the target, above those of the others.
+        regularisation: :math:`\lambda`.
+    """
+    others, kept, bounded = _others(scores)
+    logarithms = torch.log_softmax(bounded, dim=0)
+    ranking = -torch.logsumexp(logarithms + logsigmoid(scores[0] - bounded), dim=0)
+    return ranking + regularisation * (logarithms.exp() * kept * others.square()).sum(dim=0)
+
+
+def _others(
+    scores: Float[Tensor, "M *B"],
+) -> tuple[Float[Tensor, "N *B"], Bool[Tensor, "N *B"], Float[Tensor, "N *B"]]:
+    """Return the drawn items' scores in three forms, which keep values and gradients finite.
+
+    Left-out items as zeros; which items are not left out; and left-out items as the lowest finite number,
+    which a softmax gives nothing, and which any target is ahead of.
+    """
+    others = scores[1:]
+    left_out = others.isneginf()
+    return others.masked_fill(left_out, 0), ~left_out, others.clamp_min(torch.finfo(others.dtype).min)
+
+
+SampledLoss = Literal["logistic", "bpr", "top1", "top1-max", "bpr-max"]
+
+SAMPLED_LOSSES: Mapping[SampledLoss, Callable[[Float[Tensor, "M *B"]], Float[Tensor, "*B"]]] = {
     "logistic": logistic,
     "bpr": lambda scores: bpr(scores[:1].expand_as(scores[1:]), scores[1:]).mean(dim=0),
+    "top1": top1,
+    "top1-max": top1_max,
+    "bpr-max": bpr_max,
 }
 """Losses of the scores of a target (row 0) and of the items drawn for it (the other rows), by name."""
+
+SHARED_LOSSES: frozenset[str] = frozenset({"top1", "top1-max", "bpr-max"})
+"""The losses whose many drawn items all targets of a batch share, as their authors have it."""

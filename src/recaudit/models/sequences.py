@@ -19,14 +19,13 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.losses import SAMPLED_LOSSES, SampledLoss
+from recaudit.models.losses import SAMPLED_LOSSES, SHARED_LOSSES, SampledLoss
 from recaudit.models.networks import ItemVectors, TrainedNetwork
 from recaudit.models.sampling import Examples, Membership, equal_batches, shuffled_passes
 from recaudit.models.training import Batch
 
 __all__ = [
     "BUCKET",
-    "Dropout",
     "NextItems",
     "PrefixScores",
     "Prefixes",
@@ -83,6 +82,15 @@ class SequenceNetwork(TrainedNetwork, ABC):
         outputs = self._vectors("outputs")
         return torch.stack([(states * outputs.met(states, chosen)).sum(-1) for chosen in items])
 
+    def shared_scores(
+        self, states: Float32[Tensor, "P D"], items: Int64[Tensor, "M"]
+    ) -> Float32[Tensor, "M P"]:
+        """Return the scores of ``items[m]`` after ``states[p]``: the same items after all states."""
+        outputs = self._vectors("outputs")
+        if outputs.personal:
+            return outputs.all_dots(states).T.index_select(0, items)
+        return outputs.met(None, items) @ states.T
+
     def cross_entropy(
         self, states: Float32[Tensor, "P D"], targets: Int64[Tensor, "P"]
     ) -> Float32[Tensor, ""]:
@@ -123,6 +131,8 @@ class NextItems:
         max_length: the longest sequence that the network reads.
         loss_name: ``cross-entropy`` over all items, or a loss of sampled negatives.
         negatives: items drawn uniformly for each target among those that the history does not hold.
+        shared_negatives: items drawn uniformly for each batch, for the losses whose targets share them; a
+            target among them is left out of its own loss.
         examples: the fewest targets of an epoch.
     """
 
@@ -131,6 +141,7 @@ class NextItems:
     max_length: int
     loss_name: SequenceLoss
     negatives: int = 1
+    shared_negatives: int = 512
     examples: int = 1
 
     @cached_property
@@ -164,7 +175,10 @@ class NextItems:
         return self.histories.users.astype(np.int64)
 
     def batches(self, generator: torch.Generator, batch_size: int, device: str) -> Iterator[Batch]:
-        """Yield sequences (B, L), their positions' places in B * L (P,), targets above negatives (M, P)."""
+        """Yield sequences (B, L), their positions' places in B * L (P,), targets above negatives (M, P).
+
+        Losses that share negatives get them as well: (N,).
+        """
         ends, lengths = self._pieces
         passes = max(1, -(-self.examples // self.n_targets))
         order = shuffled_passes(len(ends), passes * len(ends), generator).numpy()
@@ -184,18 +198,26 @@ class NextItems:
         inside = np.arange(items.shape[1]) < lengths[:, None]
         following = ((ends - lengths + 1)[:, None] + np.arange(items.shape[1]))[inside]
         rows = [torch.from_numpy(self.histories.items[following].astype(np.int64))]
-        if self.loss_name != "cross-entropy":
+        shared = []
+        if self.loss_name in SHARED_LOSSES:
+            n_items = self.histories.n_items
+            shared.append(torch.randint(n_items, (self.shared_negatives,), generator=generator))
+        elif self.loss_name != "cross-entropy":
             users = torch.from_numpy(self._users[following])
             rows += [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
-        return items, torch.from_numpy(np.flatnonzero(inside)), torch.stack(rows)
+        return items, torch.from_numpy(np.flatnonzero(inside)), torch.stack(rows), *shared
 
     def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
         """Return the mean loss over a batch's positions."""
-        items, places, targets = batch
+        items, places, targets, *shared = batch
         states = self.network.states(items).flatten(0, 1).index_select(0, places)
         if self.loss_name == "cross-entropy":
             return self.network.cross_entropy(states, targets[0])
-        return SAMPLED_LOSSES[self.loss_name](self.network.item_scores(states, targets)).mean()
+        scores = self.network.item_scores(states, targets)
+        for drawn in shared:
+            others = self.network.shared_scores(states, drawn)
+            scores = torch.cat([scores, others.masked_fill(drawn[:, None] == targets, -torch.inf)])
+        return SAMPLED_LOSSES[self.loss_name](scores).mean()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -137,7 +137,10 @@ class SequentialSpec(TrainedSpec, ABC):
 
     Args:
         embedding_size: length of item vectors and of states.
-        negatives: items drawn for each target, where the loss takes any.
+        negatives: items drawn for each target, where the loss takes few.
+        shared_negatives: items drawn for all targets of a batch, where the loss takes many: TOP1 (Hidasi et
+            al. 2016), TOP1-max and BPR-max (Hidasi and Karatzoglou 2018, who draw 2,048 of far more items,
+            weighed by their popularity; here they are drawn uniformly).
         max_length: how many of a history's last items are read.
         loss: ``cross-entropy`` over all items, or a loss of sampled negatives.
         optimisation: Adam's settings; a batch's examples are its targets.
@@ -148,6 +151,7 @@ class SequentialSpec(TrainedSpec, ABC):
 
     max_length: int = Field(default=200, ge=1)
     loss: SequenceLoss = "cross-entropy"
+    shared_negatives: int = Field(default=512, ge=1)
     stopping: Stopping = Stopping(epochs=200, evaluate_every=2, patience=10)
 
     def recommender(
@@ -199,6 +203,7 @@ class SequentialSpec(TrainedSpec, ABC):
             max_length=self.max_length,
             loss_name=self.loss,
             negatives=self.negatives,
+            shared_negatives=self.shared_negatives,
             examples=self.optimisation.epoch_examples,
         )
         if objective.n_targets == 0 or prefixes is None:
