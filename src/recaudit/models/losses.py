@@ -51,7 +51,8 @@ def logistic(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
 def top1(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
     r"""TOP1, :math:`\frac{1}{N} \sum_j \sigma(r_j - r_i) + \sigma(r_j^2)`.
 
-    Hidasi et al. (2016, section 3.1.3). It approximates the target's relative rank, and draws the scores of the others towards zero.
+    Hidasi et al. (2016, section 3.1.3). It approximates the target's relative rank, and draws the
+    others' scores towards zero.
     """
     others, kept, bounded = _others(scores)
     terms = torch.sigmoid(bounded - scores[0]) + torch.sigmoid(others.square())
