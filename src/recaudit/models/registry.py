@@ -8,6 +8,7 @@ from recaudit.errors import UsageError, nearest
 from recaudit.models.base import RecommenderSpec
 from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
+from recaudit.models.gru4rec import GRU4Rec
 from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
 from recaudit.models.private import PrivateItemKNN, PrivateLFM
@@ -24,6 +25,7 @@ MODELS: Mapping[str, type[Any]] = {
     "ncf": NCF,
     "lfm": LFM,
     "sasrec": SASRec,
+    "gru4rec": GRU4Rec,
     "private-item-knn": PrivateItemKNN,
     "private-lfm": PrivateLFM,
 }
