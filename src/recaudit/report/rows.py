@@ -1,12 +1,15 @@
 """The figures of stealing in a result, arranged: one row an attack between the floor and the ceiling."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from recaudit.report.result import Figure, Result
 
 __all__ = [
+    "AUXILIARY",
     "CEILING",
+    "CONSTANT",
     "FLOOR",
     "NOT_MEASURED",
     "VICTIM",
@@ -15,6 +18,7 @@ __all__ = [
     "arrange",
     "decimals",
     "ends",
+    "grown",
     "number",
     "printable",
     "rows_of",
@@ -22,11 +26,20 @@ __all__ = [
 ]
 
 FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
+CONSTANT, AUXILIARY = "constant", "auxiliary"
+"""The one list that agrees best with the victim's in hindsight, and the model of the auxiliary data alone."""
 NOT_MEASURED = "–"
 """What stands in a table's cell without a figure."""
 
 _ATTACKS = ("QSD", "PTD", "PTQ", "PTA", "PTA(Pre)", "PTAQ", "PTAQ(Pre)")
-_NAMES = {FLOOR: "Popular list", CEILING: "Retrained", VICTIM: "Victim"}
+_GROWN = re.compile(r"QSD(\d+)(\(random\))?")
+_NAMES = {
+    FLOOR: "Popular list",
+    CONSTANT: "Constant list",
+    AUXILIARY: "Auxiliary alone",
+    CEILING: "Retrained",
+    VICTIM: "Victim",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +58,7 @@ class Row:
 
     @property
     def is_reference(self) -> bool:
-        """Whether the row is a floor, a ceiling or the victim, and no attack."""
+        """Whether the row is what attacks are compared with, or the victim, and no attack."""
         return self.attack in _NAMES
 
     def find(self, metric: str, *users: str) -> Figure | None:
@@ -65,6 +78,8 @@ class Arranged:
     Args:
         k: length of the lists that the headline compares.
         floor: the most popular unseen items, where measured.
+        constant: the one list that agrees best with the victim's in hindsight, where measured.
+        auxiliary: the model trained on the auxiliary data alone, where measured.
         attacks: the attacks, those with less knowledge first and unknown ones last.
         ceiling: the victim retrained with another seed, where measured.
         victim: the victim itself, where measured.
@@ -73,6 +88,8 @@ class Arranged:
 
     k: int
     floor: Row | None
+    constant: Row | None
+    auxiliary: Row | None
     attacks: tuple[Row, ...]
     ceiling: Row | None
     victim: Row | None
@@ -80,8 +97,13 @@ class Arranged:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """Floor, attacks and ceiling, in this order; what was not measured is left out."""
-        return tuple(row for row in (self.floor, *self.attacks, self.ceiling) if row is not None)
+        """Floor and what else is no attack, attacks, ceiling; what was not measured is left out."""
+        whole = (self.floor, self.constant, self.auxiliary, *self.attacks, self.ceiling)
+        return tuple(row for row in whole if row is not None)
+
+    def has_users(self, users: str) -> bool:
+        """Whether any row has a figure of those users."""
+        return any(users == group for row in self.rows for _, group in row.figures)
 
     def metric(self, name: str) -> str:
         """Return ``name@k``."""
@@ -106,16 +128,33 @@ def arrange(result: Result) -> Arranged:
     stealing = [figure for figure in result.figures if figure.threat != "membership"]
     made, doubled = rows_of(stealing)
     references = {row.attack: row for row in made if row.is_reference}
-    order = {attack: place for place, attack in enumerate(_ATTACKS)}
     attacks = [row for row in made if not row.is_reference]
     return Arranged(
         k=_list_length(stealing, result.spec.get("k")),
         floor=references.get(FLOOR),
-        attacks=tuple(sorted(attacks, key=lambda row: order.get(row.attack, len(order)))),
+        constant=references.get(CONSTANT),
+        auxiliary=references.get(AUXILIARY),
+        attacks=tuple(sorted(attacks, key=lambda row: _place(row.attack))),
         ceiling=references.get(CEILING),
         victim=references.get(VICTIM),
         doubled=doubled,
     )
+
+
+def grown(attack: str) -> tuple[int, bool] | None:
+    """Return how many times the lists of PTQ a ``QSDk`` asks for, and whether its histories are random.
+
+    ``None`` stands for any other attack, QSD without a number among them: that one asks for users' lists.
+    """
+    found = _GROWN.fullmatch(attack)
+    return None if found is None else (int(found[1]), found[2] is not None)
+
+
+def _place(attack: str) -> tuple[int, bool, int]:
+    """Return what attacks are sorted by: those that grow histories, by their number, follow QSD."""
+    if (own := grown(attack)) is not None:
+        return _ATTACKS.index("QSD"), True, 2 * own[0] + own[1]
+    return (_ATTACKS.index(attack) if attack in _ATTACKS else len(_ATTACKS)), False, 0
 
 
 def rows_of(figures: Sequence[Figure]) -> tuple[tuple[Row, ...], tuple[Figure, ...]]:

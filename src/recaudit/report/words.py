@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from recaudit.report.comparison import one_list_for_all, without_attack
 from recaudit.report.membership_rows import BLIND, arrange_membership
 from recaudit.report.membership_words import membership_caution
 from recaudit.report.result import DataDescription, Figure, Result
-from recaudit.report.rows import Arranged, Row, ends, number, printable, share
+from recaudit.report.rows import Arranged, Row, ends, grown, number, printable, share
 
 __all__ = ["Knowledge", "caution", "estimate", "is_generated", "knowledge", "setting", "verdict"]
 
@@ -79,7 +80,24 @@ _KNOWLEDGE = {
 
 def knowledge(attack: str) -> Knowledge | None:
     """Return what ``attack`` is given, ``None`` where the report does not know the attack."""
-    return _KNOWLEDGE.get(attack)
+    own = grown(attack)
+    return _KNOWLEDGE.get(attack) if own is None else _of_grown(*own)
+
+
+def _of_grown(times: int, random: bool) -> Knowledge:
+    """Return what an attack is given that grows histories of its own, or draws them at random."""
+    histories = (
+        "Shows histories of random items"
+        if random
+        else "Grows histories by asking: a random item first, then one drawn from each list that comes back"
+    )
+    often = "as many lists as PTQ" if times == 1 else f"{times} times as many lists as PTQ"
+    return Knowledge(
+        interactions=False,
+        auxiliary=False,
+        lists=True,
+        method=f"{histories}. Asks for {often}, and learns from them alone to rank what they rank.",
+    )
 
 
 def is_generated(result: Result) -> bool:
@@ -94,11 +112,17 @@ def estimate(row: Row, metric: str, users: str) -> str:
     figure = row.find(metric, users)
     if figure is None or figure.value is None:
         return "not available"
+    return _said(figure)
+
+
+def _said(figure: Figure) -> str:
     interval = ends(figure, 1, 100)
     return f"{share(figure.value)} ({interval})" if interval else share(figure.value)
 
 
 _FLOOR_GETS = "Listing the most popular items that a user has not seen, with no attack at all, gets"
+_CONSTANT_GETS = "One list, the same for everybody and chosen in hindsight, gets"
+_AUXILIARY_GETS = "A model of the auxiliary data alone, which asks the victim nothing, gets"
 _CEILING_GETS = "The victim trained once more with another seed agrees with itself at"
 
 
@@ -117,7 +141,16 @@ def verdict(result: Result, arranged: Arranged) -> str:
             f"{estimate(best, agreement, 'unqueried')} of the items that the victim recommends to users "
             "whose lists nobody asked for."
         ]
-    for row, opening in ((arranged.floor, _FLOOR_GETS), (arranged.ceiling, _CEILING_GETS)):
+        if best.value(agreement, "unseen") is not None:
+            unseen = estimate(best, agreement, "unseen")
+            sentences.append(f"On users whom the attacker has never seen, it reproduces {unseen}.")
+    references = (
+        (arranged.floor, _FLOOR_GETS),
+        (arranged.constant, _CONSTANT_GETS),
+        (arranged.auxiliary, _AUXILIARY_GETS),
+        (arranged.ceiling, _CEILING_GETS),
+    )
+    for row, opening in references:
         if row is not None and row.value(agreement, "unqueried") is not None:
             sentences.append(f"{opening} {estimate(row, agreement, 'unqueried')}.")
         elif row is not None:
@@ -186,8 +219,8 @@ def _against_references(arranged: Arranged) -> list[str]:
     agreement = arranged.metric("agreement")
     floor = arranged.floor.value(agreement, "unqueried") if arranged.floor else None
     ceiling = arranged.ceiling.value(agreement, "unqueried") if arranged.ceiling else None
-    notes = []
-    if floor is not None and ceiling is not None and ceiling - floor < _NARROW:
+    notes = _one_list(arranged)
+    if not notes and floor is not None and ceiling is not None and ceiling - floor < _NARROW:
         notes.append(
             "The popular list and the retrained victim lie close together: the victim shows much the same "
             "items to everybody, or a retrained one differs from it as much as the popular list does. "
@@ -204,7 +237,32 @@ def _against_references(arranged: Arranged) -> list[str]:
             f"{', '.join(below)} {verb} beaten by the popular list on unqueried users: "
             "somebody who knows only which items are popular would do better there."
         )
-    return notes
+    return [*notes, *_without_attack(arranged)]
+
+
+def _one_list(arranged: Arranged) -> list[str]:
+    """Return what to say where the victim's lists hardly depend on the user."""
+    agreement = arranged.metric("agreement")
+    constant, ceiling, diversity = (
+        row.find(metric, *users) if row else None
+        for row, metric, users in (
+            (arranged.constant, agreement, ("unqueried",)),
+            (arranged.ceiling, agreement, ("unqueried",)),
+            (arranged.victim, arranged.metric("diversity"), ("target", "all")),
+        )
+    )
+    said = one_list_for_all(constant, ceiling, diversity, _said)
+    return [] if said is None else [said]
+
+
+def _without_attack(arranged: Arranged) -> list[str]:
+    """Return which attacks are no better than what needs none."""
+    agreement = arranged.metric("agreement")
+    attacks = {row.label: row.find(agreement, "unqueried") for row in arranged.attacks}
+    constant, auxiliary = (
+        row.find(agreement, "unqueried") if row else None for row in (arranged.constant, arranged.auxiliary)
+    )
+    return without_attack(attacks, constant, auxiliary, _said)
 
 
 def setting(result: Result) -> str:
