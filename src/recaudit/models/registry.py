@@ -13,6 +13,7 @@ from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
 from recaudit.models.private import PrivateItemKNN, PrivateLFM
 from recaudit.models.sasrec import SASRec
+from recaudit.models.stamp import STAMP
 from recaudit.validation import validated
 
 __all__ = ["MODELS", "distribution", "model_spec"]
@@ -26,6 +27,7 @@ MODELS: Mapping[str, type[Any]] = {
     "lfm": LFM,
     "sasrec": SASRec,
     "gru4rec": GRU4Rec,
+    "stamp": STAMP,
     "private-item-knn": PrivateItemKNN,
     "private-lfm": PrivateLFM,
 }
