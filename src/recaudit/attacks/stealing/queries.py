@@ -1,0 +1,276 @@
+"""QSD as its authors built it: histories synthesised by asking the victim, and a clone of their lists.
+
+Yue, He, Zeng and McAuley: Black-Box Attacks on Sequential Recommenders via Data-Free Model Extraction, RecSys
+2021. Zhu et al. (2023, Table 8) compare their attacks with it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from recaudit.attacks.base import Knowledge
+from recaudit.attacks.stealing.lists import ListedItems
+from recaudit.attacks.stealing.synthesis import Drawing, Synthesised, prefixes, synthesised
+from recaudit.data.interactions import Interactions
+from recaudit.errors import UsageError
+from recaudit.metrics.ranking import agreement
+from recaudit.models import losses
+from recaudit.models.base import Run, TrainingLog
+from recaudit.models.fitting import unpacked
+from recaudit.models.ranking import top_k
+from recaudit.models.sampling import equal_batches
+from recaudit.models.sequences import Prefixes, PrefixScores, SequenceNetwork
+from recaudit.models.sequential import SequentialRecommender, SequentialSpec
+from recaudit.models.trained import TrainedSpec
+from recaudit.models.training import Batch, Stopping, train
+from recaudit.oracle.oracle import Oracle
+from recaudit.rng import torch_generator
+from recaudit.store import Piece, Stage
+
+__all__ = ["QSD_PROPER", "SyntheticQueries"]
+
+
+class SyntheticQueries(BaseModel):
+    """QSD: what is asked with synthetic histories, and how a clone learns from the lists (Yue et al. 2021).
+
+    The attack has no data: of what the thief knows it takes the catalogue's size, and how many users' lists
+    PTQ asks for. It asks for ``times`` as many lists, one for each prefix of its histories, those that it
+    stops by among them. The clone learns each list by two margin-ranking losses, their distillation loss: an
+    item scores above the next one of its list, and above an item drawn from outside the list.
+
+    What differs from Yue et al. and their public code:
+
+    - Their histories are as long as the target reads (200 items on MovieLens, 50 on sparser data), and they
+      ask with thousands of them. A few thousand lists, as here, would be some twenty histories of 200 items,
+      grown from as many first items; 50 is the shorter of their lengths.
+    - Their target may list what a history holds, so that such items are drawn as negatives too. An oracle
+      never lists them, so that their absence says nothing: here they are not drawn.
+    - They take the full histories' lists to stop by and train on those of the shorter prefixes; here whole
+      histories are kept back, for prefixes of one history are alike.
+
+    Args:
+        times: lists to ask for, in multiples of the queried and validation users together: QSDk asks k times.
+        length: items of a synthetic history; no longer than the clone reads.
+        drawing: how a history grows; ``random`` is the authors' baseline.
+        validation_share: of the histories, kept for stopping, at least one; their lists are paid for too.
+        ranking_margin: between neighbours in a list; 0.5 in the authors' code and in Zhu et al. (A.1.4).
+        positive_item_margin: between listed and drawn items; 0.5 likewise.
+        negatives: items drawn for each listed one; one in the authors' code.
+        stopping: an epoch is a pass over all lists; judged by the agreement with the kept histories' lists.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    lists: ClassVar[bool] = True
+    auxiliary: ClassVar[Literal["none"]] = "none"
+
+    times: float = Field(default=30, gt=0)
+    length: int = Field(default=50, ge=1)
+    drawing: Drawing = "autoregressive"
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    ranking_margin: float = Field(default=0.5, ge=0)
+    positive_item_margin: float = Field(default=0.5, ge=0)
+    negatives: int = Field(default=1, ge=1)
+    stopping: Stopping = Stopping(epochs=500, evaluate_every=5, patience=30)
+
+    def attack(self, clone: TrainedSpec) -> "SyntheticQueriesAttack":
+        """Return the attack whose clone is of this model."""
+        return SyntheticQueriesAttack(self, clone)
+
+
+class SyntheticQueriesAttack:
+    """Synthetic queries with their clone's model: a :class:`~recaudit.attacks.base.StealingAttack`."""
+
+    def __init__(self, settings: SyntheticQueries, clone: TrainedSpec) -> None:
+        self.settings = settings
+        self.clone = clone
+
+    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> SequentialRecommender:
+        """Return the clone; asks for the lists of synthetic histories, as many a call as there are histories.
+
+        Raises:
+            BudgetExceeded: before any list is served, where the budget does not allow them all.
+            UsageError: before any list is served, where victim or clone read no histories, or histories of
+                that length cannot be read, be grown or be divided into those to learn from and to stop by.
+        """
+        settings = self.settings
+        lists = round(settings.times * (len(knowledge.queried) + len(knowledge.validation)))
+        clone = self._checked(lists, knowledge.n_items)
+        oracle.check_reads_histories()
+        oracle.check_budget(lists)
+        found = synthesised(
+            oracle,
+            n_items=knowledge.n_items,
+            lists=lists,
+            length=settings.length,
+            drawing=settings.drawing,
+            seed=run.seed,
+        )
+        generator = torch_generator(run.seed, "clone", "initial")
+        network = clone.network(0, knowledge.n_items, generator)
+        assert isinstance(network, SequenceNetwork)
+        log = self._train(network.to(run.device), clone, found, run.child("synthetic queries"))
+        return clone.recommender(network, knowledge.known, device=run.device, log=log)
+
+    def shared_stages(self, knowledge: Knowledge, run: Run) -> tuple[Stage, ...]:
+        """Return no stage: nothing that this attack does is shared."""
+        del knowledge, run
+        return ()
+
+    def share(self, knowledge: Knowledge, run: Run, position: int) -> None:
+        """Refuse: there are no shared stages.
+
+        Raises:
+            IndexError: always.
+        """
+        del knowledge, run
+        raise IndexError(f"there is no shared stage {position}")
+
+    def restore(self, piece: Piece, known: Interactions, run: Run) -> SequentialRecommender:
+        """Return the clone of the ``known`` users that ``piece`` was packed from."""
+        clone = self._reader()
+        model = clone.restore(piece.tensors, n_users=known.n_users, n_items=known.n_items)
+        unpacked(model, piece, run)
+        return model.shown(known)
+
+    def _reader(self) -> SequentialSpec:
+        if isinstance(self.clone, SequentialSpec):
+            return self.clone
+        raise UsageError(
+            f"clone: {self.clone.model!r} knows users by number alone and cannot learn from synthetic "
+            "histories; take a clone that reads histories (sasrec, stamp, gru4rec)"
+        )
+
+    def _checked(self, lists: int, n_items: int) -> SequentialSpec:
+        """Return the clone's model where it can learn from that many lists.
+
+        Raises:
+            UsageError: where it cannot.
+        """
+        clone, length = self._reader(), self.settings.length
+        if length > clone.max_length:
+            raise UsageError(
+                f"length={length}: the clone reads the last {clone.max_length} items of a history; lower "
+                "length or raise the clone's max_length"
+            )
+        if length > n_items:
+            raise UsageError(f"length={length}: the catalogue has {n_items} items; lower length")
+        if lists <= length:
+            raise UsageError(
+                f"times={self.settings.times:g} asks for {lists} lists, of one history of {length} items at "
+                "most, and no history is left to stop by; lower length or raise times"
+            )
+        return clone
+
+    def _train(
+        self, network: SequenceNetwork, clone: SequentialSpec, found: Synthesised, run: Run
+    ) -> TrainingLog:
+        """Train on the lists of all histories but the first few, which judge."""
+        settings, n_sequences = self.settings, found.sequences.n_users
+        n_kept = min(max(1, round(settings.validation_share * n_sequences)), n_sequences - 1)
+        kept, learned = found[:n_kept], found[n_kept:]
+        judged = prefixes(kept.sequences)
+        judge = clone.recommender(network, judged, device=run.device)
+        users, k = np.arange(judged.n_users), kept.lists.shape[1]
+
+        def validate() -> float:
+            return float(np.nanmean(agreement(kept.lists, top_k(judge, users, judged, k).items)))
+
+        n_prefixes = len(learned.lists)
+        examples = ListedItems(
+            users=np.arange(n_prefixes),
+            lists=learned.lists,
+            excluded=prefixes(learned.sequences),
+            n_users=n_prefixes,
+            n_items=judged.n_items,
+            negatives=settings.negatives,
+            examples=clone.optimisation.epoch_examples,
+        )
+        objective = PrefixScores(
+            network=network,
+            prefixes=Prefixes.all_of(learned.sequences, clone.max_length),
+            examples=examples,
+            of_scores=margin_ranking(settings.ranking_margin, settings.positive_item_margin),
+        )
+        return train(
+            network,
+            MixedPasses(scores=objective, turn_examples=clone.optimisation.epoch_examples),
+            validate,
+            optimisation=clone.optimisation,
+            stopping=settings.stopping,
+            run=run,
+            stage="clone, synthetic queries",
+        )
+
+
+def margin_ranking(
+    ranking_margin: float, positive_item_margin: float
+) -> Callable[[Float32[Tensor, "M B"]], Float32[Tensor, ""]]:
+    r"""Return the distillation loss of scores as ``ListedItems`` draws them, a mean over listed items.
+
+    With a list's items in order and an item n_i drawn for each,
+
+    .. math::
+        \max(0, m_r - (s_i - s_{i+1})) + \max(0, m_p - (s_i - s_{n_i}))
+
+    (Yue et al. 2021). The last item has no next one; its first term is constant.
+    """
+
+    def loss(scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
+        listed, following, drawn = scores[0], scores[1], scores[2:]
+        ranked = losses.hinge(listed, following, ranking_margin)
+        recommended = losses.hinge(listed.expand_as(drawn), drawn, positive_item_margin).sum(dim=0)
+        return (ranked + recommended).mean()
+
+    return loss
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Drawn:
+    """Examples that were drawn already."""
+
+    epoch_: tuple[Tensor, ...]
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, ...]:
+        del generator
+        return self.epoch_
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MixedPasses:
+    """An objective whose epochs are made of turns, each over a random part of the examples.
+
+    A turn reads every history once. Histories have thousands of examples each, more than a batch: in one
+    turn over them all, a batch would be of a single history.
+
+    Args:
+        scores: the objective of one turn.
+        turn_examples: examples of a turn, at most.
+    """
+
+    scores: PrefixScores
+    turn_examples: int
+
+    def batches(self, generator: torch.Generator, batch_size: int, device: str) -> Iterator[Batch]:
+        """Yield the batches of one turn after the other."""
+        drawn = self.scores.examples.epoch(generator)
+        for begin, end in equal_batches(len(drawn[0]), self.turn_examples):
+            part = _Drawn(epoch_=tuple(one[..., begin:end] for one in drawn))
+            yield from replace(self.scores, examples=part).batches(generator, batch_size, device)
+
+    def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
+        """Return the loss of a batch."""
+        return self.scores.loss(*batch)
+
+
+QSD_PROPER: Mapping[str, SyntheticQueries] = {
+    **{f"QSD{times}": SyntheticQueries(times=times) for times in (5, 10, 15, 20, 25, 30)},
+    "QSD30(random)": SyntheticQueries(times=30, drawing="random"),
+}
+"""The settings that Zhu et al. name in Table 8, and the random histories of Yue et al. with as many lists."""
