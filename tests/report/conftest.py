@@ -209,6 +209,45 @@ def result(values: dict[str, Any]) -> Result:
     return parse_result(values)
 
 
+# attack: unqueried, unseen, lists, sequences, calls
+_SEQUENTIAL: dict[str, tuple[float, float, int, int, int]] = {
+    "popularity": (0.19, 0.18, 0, 0, 0),
+    "constant": (0.262, 0.255, 0, 0, 0),
+    "auxiliary": (0.481, 0.474, 0, 0, 0),
+    "PTAQ": (0.613, 0.604, 288, 0, 2),
+    "QSD30": (0.457, 0.45, 8640, 432, 20),
+    "QSD5": (0.16, 0.155, 1440, 72, 20),
+    "QSD5(random)": (0.15, 0.142, 1440, 72, 20),
+    "PTD": (0.49, 0.481, 0, 0, 0),
+    "retrained": (0.72, 0.715, 0, 0, 0),
+}
+
+
+@pytest.fixture
+def sequential_values(values: dict[str, Any]) -> dict[str, Any]:
+    """The plain values of an invented result of a recommender that reads histories; free to change."""
+    rows: list[dict[str, Any]] = []
+    for attack, (unqueried, unseen, lists, sequences, calls) in _SEQUENTIAL.items():
+        rows += [
+            _row(attack, "unqueried", "agreement@50", unqueried, 0.02),
+            _row(attack, "queried", "agreement@50", unqueried + 0.01, 0.01),
+            _row(attack, "unseen", "agreement@50", unseen, 0.008),
+            _row(attack, "all", "recall@50", unqueried / 2, 0.006),
+        ]
+        if attack not in {"popularity", "constant", "auxiliary", "retrained"}:
+            counts = {"lists": lists, "users": lists - sequences, "sequences": sequences, "calls": calls}
+            rows += [_row(attack, "all", metric, count) for metric, count in counts.items()]
+    served = {"recall@50": 0.31, "ndcg@50": 0.12, "diversity@50": 0.83, "coverage@50": 0.61}
+    rows += [_row("victim", "target", metric, value, 0.01) for metric, value in served.items()]
+    rows += [_row("victim", "all", "recall@50", 0.32, 0.01)]
+    return values | {
+        "figures": [row | {"victim": "sasrec", "clone": "sasrec"} for row in rows],
+        "data": values["data"] | {"unseen_users": 1702},
+        "ledgers": [],
+        "stages": [],
+    }
+
+
 @pytest.fixture
 def membership_values(values: dict[str, Any]) -> dict[str, Any]:
     """The plain values of an invented result of membership inference alone; free to change in a test."""

@@ -73,11 +73,10 @@ def one_list_for_all(
     top = one if constant.high is None else max(one, constant.high)
     if max(top, one / REACHED) < ceiling.value:
         return None
-    reached = "no less than" if one >= ceiling.value else "and so about as much as"
     return (
         f"One constant list, the same for everybody and chosen in hindsight, agrees {say(constant)} with the "
-        f"{whose}’s lists, {reached} the {whose} trained again with another seed ({say(ceiling)}). Agreement "
-        "cannot tell a clone from that list here: what the attacks reach says little about the model."
+        f"{whose}’s lists; the {whose} trained again with another seed agrees {say(ceiling)}. Agreement "
+        "cannot tell a clone from that list here, and what the attacks reach says little about the model."
     )
 
 
@@ -103,10 +102,11 @@ def without_attack(
         whose: what the recommender is called.
     """
     references = (
-        (constant, "one constant list for everybody ({}), which is chosen in hindsight"),
+        (constant, "one constant list for everybody, which is chosen in hindsight and gets {}"),
         (
             auxiliary,
-            f"the auxiliary model alone ({{}}), which asked nothing of the {whose} and saw none of its users",
+            f"the auxiliary model alone, which gets {{}}, asked nothing of the {whose} "
+            "and saw none of its users",
         ),
     )
     found = []

@@ -36,6 +36,8 @@ _COLOURS = {
     "#080808": ("third", "#009e73"),
 }
 INK, MUTED, RULE, BAND, PAPER, FIRST, SECOND, THIRD = _COLOURS
+# Marker, colour and whether it is filled, by users; others are filled circles of the first colour.
+_LOOKS = {"queried": ("D", SECOND, False), "unseen": ("s", THIRD, True)}
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -60,7 +62,7 @@ class _Series:
 
 
 def agreement_picture(result: Result, width: int, name: str) -> str:
-    """Return agreement@k as SVG, one line an attack, for unqueried and for queried users.
+    """Return agreement@k as SVG, one line an attack, for unqueried, for queried and for unseen users.
 
     Args:
         result: the audit.
@@ -72,6 +74,7 @@ def agreement_picture(result: Result, width: int, name: str) -> str:
     series = [
         _of_users(arranged.rows, metric, "unqueried", "unqueried: lists nobody asked for"),
         _of_users(arranged.rows, metric, "queried", "queried: lists asked for"),
+        _of_users(arranged.rows, metric, "unseen", "unseen: unknown to the attacker"),
     ]
     return _dots(
         arranged.rows,
@@ -102,12 +105,12 @@ def recall_picture(result: Result, width: int, name: str) -> str:
 
 
 def _of_users(rows: Sequence[Row], metric: str, users: str, name: str) -> _Series:
-    queried = users == "queried"
+    marker, colour, filled = _LOOKS.get(users, ("o", FIRST, True))
     return _Series(
         name=name,
-        marker="D" if queried else "o",
-        colour=SECOND if queried else FIRST,
-        filled=not queried,
+        marker=marker,
+        colour=colour,
+        filled=filled,
         figures=tuple(row.find(metric, users) for row in rows),
     )
 
@@ -130,7 +133,7 @@ def _dots(
     """Return a chart of dots with intervals: a line a row, a marker a series."""
     labels = [textwrap.shorten(row.label, 22 if width >= 600 else 13, placeholder="…") or "…" for row in rows]
     left = 24 + 7 * max(map(len, labels), default=0)
-    top, bottom, step = 12 + 20 * len(series) * (len(series) > 1), 48, 34
+    top, bottom, step = 12 + 20 * len(series) * (len(series) > 1), 48, 34 if len(series) < 3 else 44
     height = top + bottom + step * max(len(rows), 1)
     with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         # Names in any script: the page's fonts draw them, matplotlib's only measures them.
@@ -143,7 +146,8 @@ def _dots(
         for value in references:
             axes.axvline(value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         for place, one in enumerate(series):
-            offset = 0.0 if len(series) == 1 else (place - (len(series) - 1) / 2) * 0.34
+            apart = 0.34 if len(series) < 3 else 0.28
+            offset = 0.0 if len(series) == 1 else (place - (len(series) - 1) / 2) * apart
             _draw(axes, one, offset)
             if len(series) > 1:
                 _legend(canvas, one, (left, height - 14 - 20 * place), (width, height))

@@ -8,8 +8,8 @@ from recaudit.report.rows import ends, number, printable, share
 
 __all__ = ["Cell", "Grid", "Line", "cell_of", "other_figures"]
 
-_COUNTS = {"lists", "users", "items"}
-_SHARES = ("agreement@", "place@", "recall@", "tpr@", "accuracy")
+_COUNTS = {"lists", "users", "items", "sequences", "calls"}
+_SHARES = ("agreement@", "place@", "recall@", "tpr@", "accuracy", "diversity@", "coverage@")
 
 
 @dataclass(frozen=True, kw_only=True)

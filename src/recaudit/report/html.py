@@ -15,7 +15,7 @@ from recaudit.report.membership_page import membership_page
 from recaudit.report.membership_rows import arrange_membership
 from recaudit.report.result import Result, Stage
 from recaudit.report.rows import Arranged, Row, arrange, number, printable
-from recaudit.report.tables import lists_asked, seconds_taken
+from recaudit.report.tables import asked_for, seconds_taken, shows_histories
 from recaudit.report.words import caution, is_generated, knowledge, setting, verdict
 
 __all__ = ["render_html"]
@@ -69,7 +69,7 @@ def render_html(result: Result) -> str:
         pictures=_pictures(result, arranged),
         stages=_stages(result.stages),
         data=_data(result, stealing=stealing),
-        groups=_groups(result),
+        groups=_groups(result, arranged),
         others=other_figures(others),
         spec=yaml.dump(result.spec, Dumper=_Lines, sort_keys=False, allow_unicode=True, width=72),
         created=f"{result.created.day} {result.created:%B %Y, %H:%M %Z}".strip(),
@@ -112,6 +112,8 @@ def _agreement(arranged: Arranged) -> Grid:
     ]
     if not any(row.find(agreement, "all") for row in arranged.rows):
         del columns[2]
+    if arranged.has_users("unseen"):
+        columns.insert(1, ("Unseen users", (agreement, "unseen")))
     return Grid(
         headings=tuple(heading for heading, _ in columns),
         lines=_lines(arranged, arranged.rows, [names for _, names in columns]),
@@ -121,20 +123,28 @@ def _agreement(arranged: Arranged) -> Grid:
 def _quality(arranged: Arranged) -> Grid:
     recall, ndcg = arranged.metric("recall"), arranged.metric("ndcg")
     rows = (*arranged.rows, *((arranged.victim,) if arranged.victim else ()))
-    wanted = [(recall, "all", "unqueried"), (ndcg, "all", "unqueried")]
+    columns: list[tuple[str, tuple[str, ...]]] = [
+        (f"Recall@{arranged.k}", (recall, "all", "unqueried")),
+        (f"NDCG@{arranged.k}", (ndcg, "all", "unqueried")),
+    ]
+    columns += [
+        (name.capitalize(), (arranged.metric(name), "target"))
+        for name in ("diversity", "coverage")
+        if any(row.find(arranged.metric(name), "target") for row in rows)
+    ]
+    wanted = [names for _, names in columns]
     measured = [row for row in rows if any(row.find(*names) for names in wanted)]
-    return Grid(
-        headings=(f"Recall@{arranged.k}", f"NDCG@{arranged.k}"), lines=_lines(arranged, measured, wanted)
-    )
+    return Grid(headings=tuple(name for name, _ in columns), lines=_lines(arranged, measured, wanted))
 
 
 def _cost(result: Result, arranged: Arranged) -> Grid:
     lines = []
+    shown = ("sequences", "calls") if shows_histories(result) else ()
     for row in arranged.rows:
         ledgers = [ledger for ledger in result.ledgers if ledger.attack == row.attack]
         budgets = {"none" if ledger.budget is None else number(ledger.budget) for ledger in ledgers}
         counted = {
-            "lists": lists_asked(result, row),
+            **{count: asked_for(result, row, count) for count in ("lists", *shown)},
             "users": _mean([ledger.users for ledger in ledgers]),
             "items": _mean([ledger.items for ledger in ledgers]),
             "seconds": seconds_taken(result, row),
@@ -144,9 +154,9 @@ def _cost(result: Result, arranged: Arranged) -> Grid:
             figure = row.find(metric, *_ANY)
             text = "–" if value is None else number(value)
             cells.append(Cell(text=text) if figure is None else cell_of(figure))
-        cells.insert(3, Cell(text=", ".join(sorted(budgets)) or "–"))
+        cells.insert(-1, Cell(text=", ".join(sorted(budgets)) or "–"))
         lines.append(Line(label=row.label, cells=tuple(cells), kind="reference" if row.is_reference else ""))
-    headings = ("Lists", "Users", "Items", "Budget", "Seconds")
+    headings = ("Lists", *(count.capitalize() for count in shown), "Users", "Items", "Budget", "Seconds")
     return Grid(headings=headings, lines=tuple(lines))
 
 
@@ -187,8 +197,14 @@ def _data(result: Result, *, stealing: bool) -> list[tuple[str, str]]:
     return [*sizes, *(parts if stealing else [])]
 
 
-def _groups(result: Result) -> list[tuple[str, str, str]]:
+def _groups(result: Result, arranged: Arranged) -> list[tuple[str, str, str]]:
     data = result.data
+    unseen = (
+        "Unseen",
+        _users(data.unseen_users),
+        "Users of the victim whom the attacker does not know: he has neither their histories nor their "
+        "lists. A clone that reads histories can serve them; it is shown theirs for this measurement alone.",
+    )
     return [
         (
             "Queried",
@@ -207,6 +223,7 @@ def _groups(result: Result) -> list[tuple[str, str, str]]:
             "Nobody asked for their lists. Agreement here says what the clone has learned of the victim "
             "beyond what it was shown, so it is the headline.",
         ),
+        *([unseen] if arranged.has_users("unseen") else []),
     ]
 
 

@@ -37,10 +37,11 @@ class Figure(_Stored):
         data: name of the data.
         victim: the victim's model.
         clone: the clone's model, ``None`` where the row has no clone.
-        attack: name of the attack, or ``popularity`` (floor), ``retrained`` (ceiling) or ``victim``; of
-            membership also ``blind: <feature>`` and ``null: <attack>``.
-        users: ``all``, ``queried`` or ``unqueried``; of membership ``candidates``, ``members`` or
-            ``non-members``.
+        attack: name of the attack, or ``popularity`` (floor), ``constant`` (the best constant list),
+            ``auxiliary`` (the auxiliary model alone), ``retrained`` (ceiling) or ``victim``; of membership
+            also ``blind: <feature>`` and ``null: <attack>``.
+        users: ``all``, ``queried``, ``unqueried`` or ``unseen``, ``target`` for what the victim serves to all
+            of its users; of membership ``candidates``, ``members`` or ``non-members``.
         metric: for instance ``agreement@50``, ``auc`` or ``tpr@0.01``.
         value: the mean over users and seeds; ``None`` where it is not available.
         low: lower end of the 95 % interval.
@@ -100,7 +101,11 @@ class BlindChoice(_Stored):
 
 
 class Ledger(_Stored):
-    """What one attack asked of the victim in one seed: lists served, distinct users, distinct items shown."""
+    """What one attack asked of the victim in one seed: lists served, distinct users, distinct items shown.
+
+    ``calls`` counts requests, and ``sequences`` the distinct histories that were shown; 0 where lists were
+    asked for by user number alone, or where an earlier version counted neither.
+    """
 
     attack: str
     seed: int
@@ -108,6 +113,8 @@ class Ledger(_Stored):
     users: int
     items: int
     budget: int | None = None
+    calls: int = 0
+    sequences: int = 0
 
 
 class Stage(_Stored):
@@ -134,6 +141,7 @@ class DataDescription(_Stored):
     queried_users: int | None = None
     validation_users: int | None = None
     unqueried_users: int | None = None
+    unseen_users: int | None = None
     candidate_users: int | None = None
     member_users: int | None = None
     shadow_users: int | None = None

@@ -36,7 +36,7 @@ _GROWN = re.compile(r"QSD(\d+)(\(random\))?")
 _NAMES = {
     FLOOR: "Popular list",
     CONSTANT: "Constant list",
-    AUXILIARY: "Auxiliary alone",
+    AUXILIARY: "Auxiliary",
     CEILING: "Retrained",
     VICTIM: "Victim",
 }
@@ -96,10 +96,14 @@ class Arranged:
     doubled: tuple[Figure, ...]
 
     @property
+    def without_attack(self) -> tuple[Row, ...]:
+        """What is reached without an attack: the floor, the constant list, the auxiliary model alone."""
+        return tuple(row for row in (self.floor, self.constant, self.auxiliary) if row is not None)
+
+    @property
     def rows(self) -> tuple[Row, ...]:
-        """Floor and what else is no attack, attacks, ceiling; what was not measured is left out."""
-        whole = (self.floor, self.constant, self.auxiliary, *self.attacks, self.ceiling)
-        return tuple(row for row in whole if row is not None)
+        """What needs no attack, attacks and ceiling, in this order; what was not measured is left out."""
+        return (*self.without_attack, *self.attacks, *((self.ceiling,) if self.ceiling else ()))
 
     def has_users(self, users: str) -> bool:
         """Whether any row has a figure of those users."""

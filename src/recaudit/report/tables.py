@@ -17,7 +17,15 @@ from recaudit.report.result import Figure, Result
 from recaudit.report.rows import NOT_MEASURED, Arranged, Row, arrange, decimals, number, printable
 from recaudit.report.words import caution, setting
 
-__all__ = ["COLUMNS", "lists_asked", "markdown_table", "seconds_taken", "terminal_table", "write_figures_csv"]
+__all__ = [
+    "COLUMNS",
+    "asked_for",
+    "markdown_table",
+    "seconds_taken",
+    "shows_histories",
+    "terminal_table",
+    "write_figures_csv",
+]
 
 COLUMNS = (
     *("data", "victim", "clone", "attack", "users", "metric", "value", "low", "high", "seeds"),
@@ -25,9 +33,9 @@ COLUMNS = (
 )
 """The columns of ``figures.csv``, in order."""
 
-_METRICS = {"seconds", "lists", "users", "items"}
+_METRICS = {"seconds", "lists", "users", "items", "sequences", "calls"}
 _METRICS_AT_K = {"agreement", "place", "rbo", "recall", "ndcg"}
-_GROUPS = {"all", "queried", "unqueried"}
+_GROUPS = {"all", "queried", "unqueried", "unseen"}
 
 
 def terminal_table(result: Result) -> RenderableType:
@@ -41,7 +49,10 @@ def terminal_table(result: Result) -> RenderableType:
     arranged, membership = arrange(result), arrange_membership(result)
     parts: list[RenderableType] = []
     if arranged.rows or membership is None:
-        parts += [_table(result, arranged), Padding(Text(_caption(arranged)), (1, 0, 0, 0))]
+        parts.append(_table(result, arranged))
+        if _apart(result, arranged):
+            parts.append(Padding(_cost_table(result, arranged), (1, 0, 0, 0)))
+        parts.append(Padding(Text(_caption(arranged)), (1, 0, 0, 0)))
     if membership is not None:
         parts += [*([] if parts else [Text(setting(result))]), *membership_tables(membership)]
     parts += [Padding(Text(f"Note: {note}"), (1, 0, 0, 0)) for note in caution(result, arranged)]
@@ -60,22 +71,45 @@ def _table(result: Result, arranged: Arranged) -> Table:
         pad_edge=False,
     )
     table.add_column("attack", min_width=9, max_width=24, overflow="fold")
-    for top, bottom in _headings(arranged):
+    for top, bottom in _headings(result, arranged):
         # An interval, "(0.623–0.671)", is 13 wide and goes below its value where both do not fit.
-        wide = bottom.endswith("queried")
+        wide = top == "agreement"
         table.add_column(
             f"{top}\n{bottom}", justify="right", no_wrap=not wide, min_width=13 if wide else None
         )
+    ends = [group[-1] for group in (arranged.without_attack, arranged.attacks) if group]
     for row in arranged.rows:
-        last_attack = bool(arranged.attacks) and row is arranged.attacks[-1]
         style = "italic" if row.is_reference else "bold" if row is arranged.strongest else ""
         table.add_row(
             Text(row.label),
             *_cells(result, arranged, row),
             style=style,
-            end_section=row is arranged.floor or last_attack,
+            end_section=any(row is end for end in ends),
         )
     return table
+
+
+def _cost_table(result: Result, arranged: Arranged) -> Table:
+    """Return what the attacks asked for and took, where the headline table has no room for it."""
+    headings, rows = _costs(result, arranged)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table.add_column("attack", min_width=9, max_width=24, overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for label, cells in rows:
+        table.add_row(Text(label), *cells)
+    return table
+
+
+def _costs(result: Result, arranged: Arranged) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Return what was asked for and taken: the headings after the name, and a row an attack."""
+    asked = ["lists", *(["sequences", "calls"] if shows_histories(result) else [])]
+    rows = []
+    for row in (*((arranged.auxiliary,) if arranged.auxiliary else ()), *arranged.attacks):
+        counts = [asked_for(result, row, name) for name in asked]
+        texts = [NOT_MEASURED if count is None else number(count) for count in counts]
+        rows.append((row.label, [*texts, _seconds(result, row)]))
+    return [*asked, "seconds"], rows
 
 
 def markdown_table(result: Result) -> str:
@@ -83,9 +117,11 @@ def markdown_table(result: Result) -> str:
     arranged, membership = arrange(result), arrange_membership(result)
     parts = []
     if arranged.rows or membership is None:
-        headings = ["".join(heading) for heading in _headings(arranged)]
-        lines = [_markdown_row(["attack", *headings]), "|---" + "|---:" * len(headings) + "|"]
-        lines += [_markdown_row([row.label, *_cells(result, arranged, row)]) for row in arranged.rows]
+        headings = ["".join(heading) for heading in _headings(result, arranged)]
+        rows = [(row.label, _cells(result, arranged, row)) for row in arranged.rows]
+        lines = _markdown_lines(headings, rows)
+        if _apart(result, arranged):
+            lines += ["", *_markdown_lines(*_costs(result, arranged))]
         parts.append("\n".join([*lines, "", f"{setting(result)}. {_caption(arranged)}", ""]))
     if membership is not None:
         parts += [*([] if parts else [f"{setting(result)}.\n"]), membership_markdown(membership)]
@@ -104,13 +140,24 @@ def write_figures_csv(result: Result, path: Path) -> None:
         pl.DataFrame(rows, schema=schema).write_csv(temporary)
 
 
-def lists_asked(result: Result, row: Row) -> float | None:
-    """Return how many lists the attack of ``row`` asked for, the mean over the seeds."""
-    figure = row.find("lists", "all", "queried", "unqueried")
+def asked_for(result: Result, row: Row, count: str) -> float | None:
+    """Return how many ``lists``, ``sequences`` or ``calls`` the attack of ``row`` took, on average."""
+    figure = row.find(count, "all", "queried", "unqueried")
     if figure is not None:
         return figure.value
-    asked = [ledger.lists for ledger in result.ledgers if ledger.attack == row.attack]
-    return sum(asked) / len(asked) if asked else None
+    own = [ledger for ledger in result.ledgers if ledger.attack == row.attack]
+    counts = {
+        "lists": [ledger.lists for ledger in own],
+        "sequences": [ledger.sequences for ledger in own],
+        "calls": [ledger.calls for ledger in own],
+    }[count]
+    return sum(counts) / len(counts) if counts else None
+
+
+def shows_histories(result: Result) -> bool:
+    """Whether histories could be shown to the victim, so that sequences and calls were counted."""
+    counted = any(figure.metric == "sequences" for figure in result.figures)
+    return counted or any(ledger.sequences for ledger in result.ledgers)
 
 
 def seconds_taken(result: Result, row: Row) -> float | None:
@@ -122,42 +169,64 @@ def seconds_taken(result: Result, row: Row) -> float | None:
     return sum(taken) / len(taken) if taken else None
 
 
-def _headings(arranged: Arranged) -> list[tuple[str, str]]:
+def _apart(result: Result, arranged: Arranged) -> bool:
+    """Whether what attacks cost has a table of its own, as the headline's has no room for it."""
+    return arranged.has_users("unseen") or shows_histories(result)
+
+
+def _headings(result: Result, arranged: Arranged) -> list[tuple[str, str]]:
     """Return the headings after the attack's name, two lines each."""
     at = f"@{arranged.k}"
     return [
         ("agreement", f"{at} unqueried"),
         ("agreement", f"{at} queried"),
+        *([("agreement", f"{at} unseen")] if arranged.has_users("unseen") else []),
         ("place", ""),
         ("RBO", at),
         ("recall", at),
-        ("lists", ""),
-        ("seconds", ""),
+        *([] if _apart(result, arranged) else [("lists", ""), ("seconds", "")]),
     ]
 
 
 def _cells(result: Result, arranged: Arranged, row: Row) -> list[str]:
     """Return the texts of a row, one a heading."""
     agreement, place, rbo, recall = map(arranged.metric, ("agreement", "place", "rbo", "recall"))
-    lists, seconds = lists_asked(result, row), seconds_taken(result, row)
+    lists = asked_for(result, row, "lists")
+    unseen = decimals(row.find(agreement, "unseen"), interval=True)
+    cost = [NOT_MEASURED if lists is None else number(lists), _seconds(result, row)]
     return [
         decimals(row.find(agreement, "unqueried"), interval=True),
         decimals(row.find(agreement, "queried"), interval=True),
+        *([unseen] if arranged.has_users("unseen") else []),
         decimals(row.find(place, "unqueried", "all"), interval=False, digits=2),
         decimals(row.find(rbo, "unqueried", "all"), interval=False),
         decimals(row.find(recall, "all", "unqueried"), interval=False),
-        NOT_MEASURED if lists is None else number(lists),
-        NOT_MEASURED if seconds is None else number(seconds, 0 if seconds >= 10 else 1),
+        *([] if _apart(result, arranged) else cost),
     ]
+
+
+def _seconds(result: Result, row: Row) -> str:
+    seconds = seconds_taken(result, row)
+    return NOT_MEASURED if seconds is None else number(seconds, 0 if seconds >= 10 else 1)
 
 
 def _caption(arranged: Arranged) -> str:
     recall = arranged.metric("recall")
     own = arranged.victim and arranged.victim.find(recall, "all", "unqueried")
     victim = f"; the victim’s own is {decimals(own, interval=True)}" if own else ""
+    others = [
+        words
+        for there, words in (
+            (arranged.constant, "Constant list: the items that most of the victim’s lists hold. "),
+            (arranged.auxiliary, "Auxiliary: a model of the auxiliary data alone, which asks nothing. "),
+            (arranged.has_users("unseen"), "Unseen: users whom the attacker has never seen. "),
+        )
+        if there
+    ]
     return (
         "In brackets: 95 % intervals. Place: 0 is the popular list, 1 the victim retrained with another "
-        f"seed. Recall: the clone’s own{victim}. {NOT_MEASURED}: not measured or not available."
+        f"seed. Recall: the clone’s own{victim}. {''.join(others)}"
+        f"{NOT_MEASURED}: not measured or not available."
     )
 
 
@@ -178,6 +247,11 @@ def _other_figures(figures: Sequence[Figure]) -> RenderableType:
         names = (Text(printable(name)) for name in (figure.attack, figure.users, figure.metric))
         table.add_row(*names, decimals(figure, interval=True))
     return Padding(table, (1, 0, 0, 0))
+
+
+def _markdown_lines(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    lines = [_markdown_row(["attack", *headings]), "|---" + "|---:" * len(headings) + "|"]
+    return [*lines, *(_markdown_row([label, *cells]) for label, cells in rows)]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
