@@ -79,6 +79,7 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
     from recaudit.audit.run import check_device  # noqa: PLC0415
     from recaudit.experiments.results import results  # noqa: PLC0415
     from recaudit.report.experiment_figures import draw  # noqa: PLC0415
+    from recaudit.report.experiment_further import further_tables, warnings_of  # noqa: PLC0415
     from recaudit.report.experiment_tables import terminal_table  # noqa: PLC0415
     from recaudit.report.output import check_folder, write_results  # noqa: PLC0415
     from recaudit.store import Store  # noqa: PLC0415
@@ -93,6 +94,10 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
     frame = with_published(results(grid, store, device=options.device), grid)
     write_results(frame, out)
     output.print(terminal_table(frame, grid))
+    if grid.further:
+        output.print(further_tables(frame, grid))
+    for warning in warnings_of(frame, grid):
+        output.say(warning)
     drawn = draw(frame, grid, out)
     output.say(f"Results: {out / 'results.parquet'}; pictures: {', '.join(path.name for path in drawn)}")
 

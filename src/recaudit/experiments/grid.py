@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 
 from recaudit.errors import UsageError
 
-__all__ = ["Cell", "FewerSeeds", "Grid", "narrowed", "parse_only"]
+__all__ = ["Cell", "FewerSeeds", "Further", "Grid", "narrowed", "parse_only"]
 
 Value = StrictStr | StrictInt | StrictFloat
 Values = Annotated[tuple[Value, ...], Field(min_length=1)]
+Users = Literal["all", "queried", "unqueried", "unseen", "target", "candidates"]
 
 ATTACK = "attack"
 """What narrows a grid's attacks, which are no axis: one audit runs them all."""
@@ -62,6 +63,24 @@ class FewerSeeds(BaseModel):
     seeds: int = Field(ge=1)
 
 
+class Further(BaseModel):
+    """A table of an experiment beside its own: the same audits, other figures.
+
+    Args:
+        title: what it shows.
+        metrics: its figures, such as ``agreement@50`` or ``lists``.
+        users: whose figures they are.
+        rows: by attack; where empty, the rows of the experiment's own table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    metrics: tuple[str, ...] = Field(min_length=1)
+    users: Users = "all"
+    rows: tuple[str, ...] = ()
+
+
 class Grid(BaseModel):
     """An experiment: audits that differ along named axes, and what of them is shown.
 
@@ -81,7 +100,10 @@ class Grid(BaseModel):
         seeds_of: exceptions to ``seeds``; the first that matches a cell counts.
         metric: the figure that is shown; ``@k`` stands for the length of the lists where that is an axis.
         users: whose figure that is.
-        shown: the rows that are shown, by attack; where empty, those of ``base``'s attacks.
+        shown: the rows that are shown, by attack; where empty, those of ``base``'s attacks. ``constant`` and
+            ``auxiliary`` stand beside the floor, whatever their place.
+        further: tables beside the experiment's own.
+        stands_for: by a data set of the grid, that of the paper whose published values stand beside it.
         picture: how the figure is drawn, if at all: lines over the last axis, the last two axes as a
             heatmap, the last one across, ROC curves, or the metric over the victim's quality, a point a
             variant.
@@ -101,8 +123,10 @@ class Grid(BaseModel):
     seeds: int = Field(ge=1)
     seeds_of: tuple[FewerSeeds, ...] = ()
     metric: str = Field(pattern=r"^([a-z_]+@(k|[1-9]\d*)|auc|accuracy|tpr@0\.\d+)$")
-    users: Literal["all", "queried", "unqueried", "target", "candidates"] = "unqueried"
+    users: Users = "unqueried"
     shown: tuple[str, ...] = ()
+    further: tuple[Further, ...] = ()
+    stands_for: dict[str, str] = {}
     picture: Literal["none", "lines", "heatmap", "roc", "frontier"] = "none"
     across: str = ""
 
@@ -266,10 +290,12 @@ def narrowed(grid: Grid, only: Mapping[str, Sequence[str]], seeds: int | None) -
     axes = {key: _kept(grid.name, _short(key), values, only) for key, values in grid.axes.items()}
     attacks = _kept(grid.name, ATTACK, grid.attacks, only)
     base = dict(grid.base) if grid.infers else {**grid.base, "attacks": list(attacks)}
+    gone = set(grid.attacks) - set(attacks)
     if "settings" in base:
-        gone = set(grid.attacks) - set(attacks)
         base["settings"] = {name: own for name, own in base["settings"].items() if name not in gone}
     changes: dict[str, Any] = {"base": base, "axes": axes, "seeds_of": tuple(_still_meant(grid, axes))}
+    changes["further"] = tuple(_still_shown(grid.further, gone))
+    changes["shown"] = tuple(row for row in grid.shown if row not in gone)
     if grid.infers:  # what is judged stays, as one stage judges all attacks
         changes["shown"] = attacks
     if VARIANT in axes:
@@ -289,6 +315,14 @@ def _still_meant(grid: Grid, axes: Mapping[str, tuple[Value, ...]]) -> Iterator[
         }
         if all(where.values()):
             yield fewer.model_copy(update={"where": where})
+
+
+def _still_shown(tables: Sequence[Further], gone: set[str]) -> Iterator[Further]:
+    """Yield the further tables without the attacks that are gone, and none that has no other row."""
+    for table in tables:
+        rows = tuple(row for row in table.rows if row not in gone)
+        if rows or not table.rows:
+            yield table.model_copy(update={"rows": rows})
 
 
 def _kept(

@@ -72,11 +72,14 @@ def published(name: str) -> pl.DataFrame:
 def with_published(results: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     """Return an experiment's tidy table with a column ``published``, null where the paper prints nothing.
 
-    The paper's figure is set beside ours of the grid's metric and users, in every cell of the same data and
-    target. A published value of a cell that has no figure of ours stands in a row without one, with 0 seeds.
+    The paper's figure is set beside ours of the grid's metric and users, in every cell of the same data, or
+    of data that stand for them, and the same target. A published value of a cell that has no figure of ours
+    stands in a row without one, with 0 seeds.
     """
+    stand_ins = {theirs: ours for ours, theirs in grid.stands_for.items()}
     values = (
         published(grid.name)
+        .with_columns(pl.col("data").replace(stand_ins))
         .rename({"value": "published"})
         .with_columns(pl.lit(grid.metric).alias("metric"), pl.lit(grid.users).alias("users"))
     )

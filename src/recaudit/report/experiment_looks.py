@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from recaudit.report.experiment_rows import BLIND, Experiment, Point
-from recaudit.report.rows import CEILING, FLOOR, VICTIM, printable
+from recaudit.report.rows import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, printable
 
 __all__ = [
     "BLUE",
@@ -59,6 +59,8 @@ _LOOKS = {
     "PTA": Look(VERMILION, "^", (0, (7, 1.5))),
     "PTAQ": Look(BLUE, "o", "solid"),
     VICTIM: Look(INK, "o", "solid"),
+    CONSTANT: Look(MUTED, "P", (0, (1, 1.2))),
+    AUXILIARY: Look(MUTED, "X", (0, (3, 1.2))),
     "difference": Look(VERMILION, "^", "solid"),
     "rich": Look(_ORANGE, "v", "solid"),
     "lira-items": Look(_SKY, "s", "solid"),

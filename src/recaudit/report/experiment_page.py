@@ -8,6 +8,7 @@ from textwrap import fill
 import polars as pl
 
 from recaudit.experiments.grid import Grid
+from recaudit.report.experiment_further import further_markdown, warnings_of
 from recaudit.report.experiment_tables import markdown_table
 
 __all__ = ["Section", "render_page"]
@@ -145,7 +146,9 @@ def _section(section: Section, *, level: int = 2) -> str:
         "",
     ]
     lines += [f"![{grid.title}]({section.picture})", "", markdown_table(section.frame, grid)]
+    lines += [f"{text}\n" for text in warnings_of(section.frame, grid)]
     lines += [f"{text.strip()}\n" for text in grid.found]
+    lines += [text] if (text := further_markdown(section.frame, grid)) else []
     measured = section.frame.filter(pl.col("value").is_not_null(), users="queried")
     if grid.picture == "none" and grid.users == "unqueried" and len(measured):
         queried = grid.model_copy(update={"users": "queried"})

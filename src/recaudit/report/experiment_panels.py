@@ -44,7 +44,7 @@ def draw_dots(experiment: Experiment) -> Figure:
     columns = columns_of(len(experiment.groups[0].cells), len(cells))
     rows = math.ceil(len(cells) / columns)
     canvas = Figure(
-        figsize=(WIDTH, rows * (0.24 * len(experiment.attacks) + 0.38) + 0.75), layout="constrained"
+        figsize=(WIDTH, rows * (0.24 * len(_dotted(experiment)) + 0.38) + 0.75), layout="constrained"
     )
     panels = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
     limit = limit_of(experiment.find(row, cell) for cell in cells for row in experiment.rows)
@@ -86,7 +86,7 @@ def draw_lines(experiment: Experiment) -> Figure:
     canvas.supxlabel(experiment.inner[0].words, fontsize=8)
     for panel in panels[::columns]:
         panel.set_ylabel(experiment.measure)
-    handles = [legend_line(experiment.name_of(row), look_of(experiment, row)) for row in experiment.attacks]
+    handles = [legend_line(experiment.name_of(row), look_of(experiment, row)) for row in _dotted(experiment)]
     handles += reference_lines(experiment)
     if experiment.has_published:
         handles.append(legend_line("published", Look(INK, "D", "none", hollow=True)))
@@ -104,7 +104,7 @@ def _thinned(labels: Sequence[str], most: int) -> list[str]:
 
 
 def _dots_panel(panel: Axes, experiment: Experiment, cell: Cell) -> None:
-    attacks = experiment.attacks
+    attacks = _dotted(experiment)
     plain_frame(panel)
     panel.grid(visible=True, axis="x", color=RULE, linewidth=0.6)
     panel.set_yticks(range(len(attacks)), [experiment.name_of(row) for row in attacks])
@@ -119,10 +119,16 @@ def _dots_panel(panel: Axes, experiment: Experiment, cell: Cell) -> None:
     if experiment.chance is not None:
         panel.axvline(experiment.chance, color=MUTED, linewidth=1.2, linestyle=CHANCE_DASHES, zorder=1)
     for place, row in enumerate(attacks):
-        _dot(panel, place, experiment.find(row, cell))
+        colour = BLUE if row in experiment.attacks else MUTED
+        _dot(panel, place, experiment.find(row, cell), colour)
 
 
-def _dot(panel: Axes, place: int, point: Point) -> None:
+def _dotted(experiment: Experiment) -> tuple[str, ...]:
+    """Return the rows that are dots: the attacks below what is no attack, but for the floor."""
+    return (*experiment.beside, *experiment.attacks)
+
+
+def _dot(panel: Axes, place: int, point: Point, colour: str) -> None:
     """Draw ours with its interval, and the published value below it where there is one."""
     y = place - (0.0 if point.published is None else 0.17)
     if point.published is not None:
@@ -140,8 +146,8 @@ def _dot(panel: Axes, place: int, point: Point) -> None:
         )
         return
     if point.low is not None and point.high is not None:
-        panel.hlines(y, point.low, point.high, color=BLUE, linewidth=1.6, zorder=2)
-    panel.plot([point.value], [y], "o", color=BLUE, markersize=4.5, zorder=3, clip_on=False)
+        panel.hlines(y, point.low, point.high, color=colour, linewidth=1.6, zorder=2)
+    panel.plot([point.value], [y], "o", color=colour, markersize=4.5, zorder=3, clip_on=False)
 
 
 def _diamonds(panel: Axes, x: Sequence[float], y: Sequence[float], colour: str) -> None:

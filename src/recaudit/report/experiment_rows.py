@@ -11,7 +11,7 @@ import polars as pl
 from recaudit.errors import UsageError
 from recaudit.experiments.grid import Cell, Grid
 from recaudit.report.experiment_words import Axis, axis_words, chance, measure_words
-from recaudit.report.rows import CEILING, FLOOR, VICTIM, number, printable
+from recaudit.report.rows import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, number, printable
 
 __all__ = ["Curve", "Experiment", "Group", "Point", "arrange_experiment", "decimals", "interval", "printed"]
 
@@ -20,7 +20,13 @@ GROUPS = {"members": "members", "non-members": "strangers"}
 """Whose recommendation quality stands beside membership attacks, and what those users are called."""
 
 
-_REFERENCES = {FLOOR: "popular list", CEILING: "retrained", VICTIM: "target"}
+_REFERENCES = {
+    FLOOR: "popular list",
+    CONSTANT: "constant list",
+    AUXILIARY: "auxiliary alone",
+    CEILING: "retrained",
+    VICTIM: "target",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +93,7 @@ class Experiment:
             last axis side by side) or ``frontier`` (a point a value of the last axis).
         axes: the axes of the grid.
         attacks: the attacks in the order of the tables; ``victim`` alone where only the target's is shown.
+        beside: what is shown beside the floor and is no attack: ``constant``, ``auxiliary``.
         points: the figures by attack, metric, users and the values of the axes.
         curves: the ROC curves by attack and the values of the axes.
     """
@@ -95,6 +102,7 @@ class Experiment:
     picture: str
     axes: tuple[Axis, ...]
     attacks: tuple[str, ...]
+    beside: tuple[str, ...]
     points: Mapping[tuple[Any, ...], Point]
     curves: Mapping[tuple[Any, ...], Curve]
 
@@ -122,8 +130,8 @@ class Experiment:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Floor, attacks and ceiling, in this order."""
-        return (FLOOR, *self.attacks, CEILING) if self.compared else self.attacks
+        """Floor and what stands beside it, attacks and ceiling, in this order."""
+        return (FLOOR, *self.beside, *self.attacks, CEILING) if self.compared else self.attacks
 
     @property
     def inner(self) -> tuple[Axis, ...]:
@@ -209,6 +217,10 @@ class Experiment:
         """Return the figure of a row in a cell, without a value where it was not measured."""
         return self._find(row, cell.metric, self.grid.users, cell)
 
+    def other(self, row: str, metric: str, users: str, cell: Cell) -> Point:
+        """Return another figure of a row in a cell than the experiment's own."""
+        return self._find(row, metric, users, cell)
+
     def recall(self, cell: Cell) -> Point:
         """Return the target's own recall@k in a cell."""
         return self._find(VICTIM, f"recall@{cell.metric.partition('@')[2]}", "target", cell)
@@ -281,6 +293,7 @@ def arrange_experiment(frame: pl.DataFrame, grid: Grid) -> Experiment:
             for name, said in zip(names, [*words[:-1], across or words[-1]], strict=True)
         ),
         attacks=tuple(row for row in shown if row not in _REFERENCES) or (VICTIM,),
+        beside=tuple(row for row in (CONSTANT, AUXILIARY) if row in shown),
         points=_points(frame, names),
         curves=_curves(frame, names) if grid.infers and "fpr" in frame.columns else {},
     )

@@ -14,6 +14,7 @@ from rich.text import Text
 from recaudit.experiments.grid import Cell, Grid
 from recaudit.report.experiment_rows import Experiment, Point, arrange_experiment, decimals, interval, printed
 from recaudit.report.experiment_rows import Group as Cells
+from recaudit.report.rows import AUXILIARY, CONSTANT
 
 __all__ = ["markdown_table", "terminal_table"]
 
@@ -22,6 +23,11 @@ _PUBLISHED = "italic cyan"
 _MARKDOWN = ("In bold: {}; in brackets its 95 % interval", "; in italics: {}")
 _BESIDE = ("Each figure: {}, above its 95 % interval", "; beside it: {}")
 _IN_COLUMNS = ("Ours: {}", "; published: {}")
+_BESIDE_FLOOR = {
+    CONSTANT: "the items that most of the target’s lists hold, for everybody the same but for what a user has"
+    " seen, and chosen in hindsight",
+    AUXILIARY: "a model of the auxiliary data, which asks the target nothing and saw none of its users",
+}
 
 
 def terminal_table(frame: pl.DataFrame, grid: Grid) -> RenderableType:
@@ -117,6 +123,7 @@ def _caption(experiment: Experiment, ours: str, published: str) -> str:
         said += "; TPR: the share of members found where 1 % of strangers are taken for members"
     if experiment.has_null:
         said += "; null: the figure against a target trained on none of them, where chance is expected"
+    said += "".join(f"; {experiment.name_of(row)}: {_BESIDE_FLOOR[row]}" for row in experiment.beside)
     if experiment.has_fewer_seeds:
         said += f". † fewer seeds than the grid’s {experiment.grid.seeds}"
     return f"{said}."
@@ -249,7 +256,8 @@ def _add(table: Table, experiment: Experiment, row: str, *cells: Text) -> None:
     """Add the row of an attack, the floor and the ceiling set apart from the others."""
     reference = experiment.compared and row not in experiment.attacks
     last = bool(experiment.attacks) and row == experiment.attacks[-1]
-    ends = last or (row == experiment.rows[0] and not experiment.infers)
+    first = (*experiment.rows[:1], *experiment.beside)[-1]
+    ends = last or (row == first and not experiment.infers)
     table.add_row(*cells, style="italic" if reference else "", end_section=ends)
 
 
