@@ -119,16 +119,16 @@ class TestSpending:
         train = module.train
         monkeypatch.setattr(module, "train", spied)
         stolen(short(times=4, validation_share=0.34))  # 60 lists of 6 histories, of which 2 judge
-        histories_ = seen["objective"].scores.prefixes.histories
+        histories_ = seen["objective"].prefixes.histories
         assert histories_.n_users == 4
-        assert len(seen["objective"].scores.examples.lists) == 40
+        assert len(seen["objective"].examples.lists) == 40
 
     @pytest.mark.parametrize(("share", "times", "learned"), [(0.01, 4, 5), (0.9, 4, 1), (0.5, 0.8, 1)])
     def test_at_least_one_history_judges_and_one_is_learned(self, share, times, learned, monkeypatch):
         seen = {}
 
         def spied(network, objective, validate, **more):
-            seen["histories"] = objective.scores.prefixes.histories.n_users
+            seen["histories"] = objective.prefixes.histories.n_users
             return train(network, objective, validate, **more)
 
         train = module.train
@@ -249,7 +249,7 @@ class TestTraining:
 
     def drawn(self, objective):
         """Return (prefix, listed, next, drawn, drawn) of an epoch's examples, batch by batch."""
-        prefixes = objective.scores.prefixes
+        prefixes = objective.prefixes
         ends = {}
         for number in range(len(prefixes.rows)):
             row, length = int(prefixes.rows[number]), int(prefixes.lengths[number])
@@ -266,7 +266,7 @@ class TestTraining:
 
     def test_an_epoch_passes_over_every_listed_item_alike_often(self, objective):
         examples = [one for batch in self.drawn(objective) for one in batch]
-        lists = objective.scores.examples.lists
+        lists = objective.examples.lists
         expected = {
             (prefix, item, row[min(place + 1, K - 1)])
             for prefix, row in enumerate(lists.tolist())
@@ -279,20 +279,11 @@ class TestTraining:
         assert len(set(counts.values())) == 1
 
     def test_drawn_items_stand_neither_in_the_list_nor_in_the_history(self, objective):
-        prefixes, lists = objective.scores.prefixes, objective.scores.examples.lists
+        prefixes, lists = objective.prefixes, objective.examples.lists
         for batch in self.drawn(objective):
             for prefix, _, _, *others in batch:
                 history = prefixes.histories.history(int(prefixes.rows[prefix]))[: prefixes.lengths[prefix]]
                 assert not set(others) & {*history.tolist(), *lists[prefix].tolist()}
-
-    def test_a_batch_has_lists_of_several_histories(self, objective):
-        prefixes = objective.scores.prefixes
-        for turn in (256, 128):
-            mixed = module.MixedPasses(scores=objective.scores, turn_examples=turn)
-            batches = [*self.drawn(mixed)]
-            assert sum(map(len, batches)) >= 250
-            # Of five histories, each with about as many examples: one turn a batch, hence all of them.
-            assert all(len({int(prefixes.rows[one[0]]) for one in batch}) == 5 for batch in batches)
 
 
 def test_the_settings_of_table_8_and_their_baseline():

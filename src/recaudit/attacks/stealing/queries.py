@@ -4,12 +4,10 @@ Yue, He, Zeng and McAuley: Black-Box Attacks on Sequential Recommenders via Data
 2021. Zhu et al. (2023, Table 8) compare their attacks with it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -24,11 +22,10 @@ from recaudit.models import losses
 from recaudit.models.base import Run, TrainingLog
 from recaudit.models.fitting import unpacked
 from recaudit.models.ranking import top_k
-from recaudit.models.sampling import equal_batches
 from recaudit.models.sequences import Prefixes, PrefixScores, SequenceNetwork
 from recaudit.models.sequential import SequentialRecommender, SequentialSpec
 from recaudit.models.trained import TrainedSpec
-from recaudit.models.training import Batch, Stopping, train
+from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
 from recaudit.rng import torch_generator
 from recaudit.store import Piece, Stage
@@ -200,7 +197,7 @@ class SyntheticQueriesAttack:
         )
         return train(
             network,
-            MixedPasses(scores=objective, turn_examples=clone.optimisation.epoch_examples),
+            objective,
             validate,
             optimisation=clone.optimisation,
             stopping=settings.stopping,
@@ -229,44 +226,6 @@ def margin_ranking(
         return (ranked + recommended).mean()
 
     return loss
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Drawn:
-    """Examples that were drawn already."""
-
-    epoch_: tuple[Tensor, ...]
-
-    def epoch(self, generator: torch.Generator) -> tuple[Tensor, ...]:
-        del generator
-        return self.epoch_
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MixedPasses:
-    """An objective whose epochs are made of turns, each over a random part of the examples.
-
-    A turn reads every history once. Histories have thousands of examples each, more than a batch: in one
-    turn over them all, a batch would be of a single history.
-
-    Args:
-        scores: the objective of one turn.
-        turn_examples: examples of a turn, at most.
-    """
-
-    scores: PrefixScores
-    turn_examples: int
-
-    def batches(self, generator: torch.Generator, batch_size: int, device: str) -> Iterator[Batch]:
-        """Yield the batches of one turn after the other."""
-        drawn = self.scores.examples.epoch(generator)
-        for begin, end in equal_batches(len(drawn[0]), self.turn_examples):
-            part = _Drawn(epoch_=tuple(one[..., begin:end] for one in drawn))
-            yield from replace(self.scores, examples=part).batches(generator, batch_size, device)
-
-    def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
-        """Return the loss of a batch."""
-        return self.scores.loss(*batch)
 
 
 QSD_PROPER: Mapping[str, SyntheticQueries] = {
