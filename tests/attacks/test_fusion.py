@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.data.synthetic import checkerboard
@@ -158,3 +159,25 @@ def test_training_changes_all_but_the_auxiliary_vectors(spec, monkeypatch):
     for name, parameter in network.named_parameters():
         assert not torch.equal(parameter, before[name]), name
     assert np.isfinite(fitted.score(np.arange(12)).numpy()).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_cross_entropy_over_all_items_and_its_gradient_are_those_of_autograd(masked):
+    stream = torch.Generator().manual_seed(3)
+    n_items, size, n_states = 37, 6, 300
+    table, auxiliary = (torch.randn(n_items, size, generator=stream) for _ in range(2))
+    common = torch.rand(n_items, generator=stream) < 0.6 if masked else None
+    fused = FusedItems(nn.Parameter(table), auxiliary, stream, common)
+    states = torch.randn(n_states, size, generator=stream).requires_grad_()
+    targets = torch.randint(n_items, (n_states,), generator=stream)
+    (3 * fused.cross_entropy(states, targets)).backward()
+    found = [part.grad.clone() for part in (states, fused.table, fused.attention)]
+    for part in (states, fused.table, fused.attention):
+        part.grad = None
+    everything = torch.arange(n_items).expand(n_states, n_items)
+    vectors = fused.met(states[:, None].expand(-1, n_items, -1), everything)
+    plain = 3 * nn.functional.cross_entropy((states[:, None] * vectors).sum(-1), targets)
+    plain.backward()
+    torch.testing.assert_close(3 * fused.cross_entropy(states, targets), plain)
+    for closed, part in zip(found, (states, fused.table, fused.attention), strict=True):
+        torch.testing.assert_close(closed, part.grad, rtol=1e-4, atol=1e-6)

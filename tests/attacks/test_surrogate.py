@@ -291,7 +291,7 @@ def test_a_clone_that_was_kept_is_as_it_was_to_the_bit(world, name, clone):
     stolen = steal(world, attack.settings, clone, run)
     piece = packed(stolen)
     known = knowledge.known
-    again = attack.restore(piece, n_users=known.n_users, n_items=known.n_items, run=run)
+    again = attack.restore(piece, known, run)
     users = np.arange(known.n_users)
     assert torch.equal(again.score(users), stolen.score(users))
     assert again.log == stolen.log

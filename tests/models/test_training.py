@@ -19,7 +19,7 @@ from recaudit.models.ncf import NCF
 from recaudit.models.networks import DotProduct, ItemTable, factors
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import ObservedItems, equal_batches
-from recaudit.models.training import Optimisation, Stopping, train
+from recaudit.models.training import Optimisation, PairScores, Stopping, train
 from recaudit.rng import torch_generator
 
 # --- when training stops, and what it keeps ---------------------------------------------------------------
@@ -45,8 +45,7 @@ def scripted(scores, *, stopping, batch_size=64):
 
     log = train(
         network,
-        ObservedItems(train=data),
-        BPR().loss,
+        PairScores(network=network, examples=ObservedItems(train=data), of_scores=BPR().loss),
         validate,
         optimisation=Optimisation(batch_size=batch_size, learning_rate=0.01),
         stopping=stopping,
@@ -103,8 +102,7 @@ def test_steps_are_those_of_torchs_adam():
     network, plain = small_network(data), small_network(data)
     train(
         network,
-        ObservedItems(train=data),
-        BPR().loss,
+        PairScores(network=network, examples=ObservedItems(train=data), of_scores=BPR().loss),
         itertools.count(0.0).__next__,
         optimisation=settings,
         stopping=Stopping(epochs=4, evaluate_every=1),

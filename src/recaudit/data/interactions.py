@@ -187,6 +187,17 @@ class Interactions:
         user_ids = self.user_ids.gather(users) if len(users) else self.user_ids.clear()
         return self._picked(rows, offsets, user_ids)
 
+    def up_to(self, ends: Int64[np.ndarray, "P"]) -> "Interactions":
+        """Return each history up to interaction ``ends[p]``, itself left out, as a user numbered p.
+
+        The history is that of interaction ``ends[p] - 1``, the last one that is in it.
+        """
+        begins = self.offsets[np.searchsorted(self.offsets, ends - 1, side="right") - 1]
+        lengths = ends - begins
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - begins, lengths)
+        return self._picked(places, offsets, pl.Series(np.arange(len(ends))))
+
     def where(self, keep: np.ndarray) -> "Interactions":
         """Return the interactions that the boolean ``keep`` (N,) marks; users left with none go."""
         lengths = np.bincount(self.users[keep], minlength=self.n_users)

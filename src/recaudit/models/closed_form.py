@@ -7,7 +7,7 @@ before the next one is scored; else they raise ``RuntimeError``.
 Shapes are named B for users of a batch, M for items a user, D for factors and H for hidden units.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "CHUNK",
     "Workspace",
-    "chunked",
     "full_cross_entropy",
     "perceptron",
     "rows",
+    "softmax_less_target_",
     "sparse_dots",
     "table_dots",
     "through_relu",
@@ -280,6 +281,20 @@ def full_cross_entropy(states: Tensor, table: Tensor, targets: Tensor) -> Tensor
     return loss
 
 
+def softmax_less_target_(scores: Tensor, targets: Tensor, n: int) -> Tensor:
+    """Return -log softmax (P,) of the rows of ``scores`` (P, I) at their targets (P, 1).
+
+    In place of the scores stays the gradient of their sum over ``n``.
+    """
+    scores -= scores.amax(dim=1, keepdim=True)
+    of_target = scores.gather(1, targets)
+    total = scores.exp_().sum(dim=1, keepdim=True)
+    losses: Tensor = (total.log() - of_target)[:, 0]
+    scores /= total * n
+    scores.scatter_add_(1, targets, torch.full_like(total, -1 / n))
+    return losses
+
+
 class _FullCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, table: Tensor, targets: Tensor) -> Tensor:
@@ -290,12 +305,7 @@ class _FullCrossEntropy(torch.autograd.Function):
             chunk = states[start : start + CHUNK]
             target = targets[start : start + CHUNK, None]
             x = torch.mm(chunk, table.T, out=scores[: len(chunk)])
-            x -= x.amax(dim=1, keepdim=True)
-            of_target = x.gather(1, target)
-            total = x.exp_().sum(dim=1, keepdim=True)
-            losses[start : start + CHUNK] = (total.log() - of_target)[:, 0]
-            x /= total * n
-            x.scatter_add_(1, target, torch.full_like(total, -1 / n))
+            losses[start : start + CHUNK] = softmax_less_target_(x, target, n)
             torch.mm(x, table, out=of_states[start : start + CHUNK])
             of_table.addmm_(x.T, chunk)
         ctx.save_for_backward(of_states, of_table)
@@ -305,57 +315,3 @@ class _FullCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         of_states, of_table = ctx.saved_tensors
         return gradient * of_states, gradient * of_table, None
-
-
-def chunked(
-    loss: Callable[[Tensor, Tensor], Tensor], states: Tensor, targets: Tensor, parameters: Sequence[Tensor]
-) -> Tensor:
-    """Return the sum over chunks of ``loss`` of states (P, D) and targets (P,), each differentiated alone.
-
-    Autograd would keep what all chunks need until the end; this keeps the gradients alone.
-
-    Args:
-        loss: of a chunk; a sum over its states.
-        states: differentiated.
-        targets: one a state.
-        parameters: what else the loss depends on and is differentiated.
-    """
-    total: Tensor = _Chunked.apply(states, targets, loss, *parameters)  # type: ignore[no-untyped-call]
-    return total
-
-
-class _Chunked(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        states: Tensor,
-        targets: Tensor,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        *parameters: Tensor,
-    ) -> Tensor:
-        wanted = [parameter for parameter in parameters if parameter.requires_grad]
-        gradients = [torch.zeros_like(parameter) for parameter in wanted]
-        of_states, total = [], states.new_zeros(())
-        parts = torch.split(states, CHUNK // 4), torch.split(targets, CHUNK // 4)
-        for chunk, target in zip(*parts, strict=True):
-            leaf = chunk.detach().requires_grad_()
-            with torch.enable_grad():
-                value = loss(leaf, target)
-            of_leaf, *others = torch.autograd.grad(value, [leaf, *wanted])
-            of_states.append(of_leaf)
-            torch._foreach_add_(gradients, others)
-            total += value.detach()
-        ctx.wanted = [parameter.requires_grad for parameter in parameters]
-        ctx.save_for_backward(torch.cat(of_states), *gradients)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        of_states, *found = ctx.saved_tensors
-        others = iter(found)
-        return (
-            gradient * of_states,
-            None,
-            None,
-            *(gradient * next(others) if wanted else None for wanted in ctx.wanted),
-        )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
@@ -27,6 +27,9 @@ __all__ = [
 
 SCORE_REGULARISATION = 1.0
 r"""The weight :math:`\lambda` of the scores' squares in BPR-max; the authors' code begins with 1 too."""
+
+FLOOR = -1e18
+"""Stands for minus infinity: its square is finite, and a softmax gives it nothing."""
 
 
 def bpr(preferred: Float[Tensor, "*B"], other: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
@@ -54,9 +57,10 @@ def top1(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
     Hidasi et al. (2016, section 3.1.3). It approximates the target's relative rank, and draws the
     others' scores towards zero.
     """
-    others, kept, bounded = _others(scores)
-    terms = torch.sigmoid(bounded - scores[0]) + torch.sigmoid(others.square())
-    return (terms * kept).sum(dim=0) / kept.sum(dim=0).clamp_min(1)
+    others = scores[1:].clamp_min(FLOOR)
+    total = torch.sigmoid(others - scores[0]).sum(dim=0) + torch.sigmoid(others.square()).sum(dim=0)
+    left_out = scores[1:].isneginf().sum(dim=0)  # each adds 0 and 1 to the sums
+    return (total - left_out) / (len(others) - left_out).clamp_min(1)
 
 
 def top1_max(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
@@ -65,9 +69,9 @@ def top1_max(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
     Hidasi and Karatzoglou (2018). :math:`s_j` is the softmax of the scores of the drawn items, the target's
     left out; it has a gradient too.
     """
-    others, kept, bounded = _others(scores)
-    terms = torch.sigmoid(bounded - scores[0]) + torch.sigmoid(others.square())
-    return (torch.softmax(bounded, dim=0) * kept * terms).sum(dim=0)
+    others = scores[1:].clamp_min(FLOOR)
+    terms = torch.sigmoid(others - scores[0]) + torch.sigmoid(others.square())
+    return _where_any((torch.softmax(others, dim=0) * terms).sum(dim=0), others)
 
 
 def bpr_max(
@@ -82,23 +86,16 @@ def bpr_max(
         scores: of the target, above those of the others.
         regularisation: :math:`\lambda`.
     """
-    others, kept, bounded = _others(scores)
-    logarithms = torch.log_softmax(bounded, dim=0)
-    ranking = -torch.logsumexp(logarithms + logsigmoid(scores[0] - bounded), dim=0)
-    return ranking + regularisation * (logarithms.exp() * kept * others.square()).sum(dim=0)
+    others = scores[1:].clamp_min(FLOOR)
+    logarithms = torch.log_softmax(others, dim=0)
+    ranking = -torch.logsumexp(logarithms + logsigmoid(scores[0] - others), dim=0)
+    squares = (logarithms.exp() * others.square()).sum(dim=0)
+    return _where_any(ranking + regularisation * squares, others)
 
 
-def _others(
-    scores: Float[Tensor, "M *B"],
-) -> tuple[Float[Tensor, "N *B"], Bool[Tensor, "N *B"], Float[Tensor, "N *B"]]:
-    """Return the drawn items' scores in three forms, which keep values and gradients finite.
-
-    Left-out items as zeros; which items are not left out; and left-out items as the lowest finite number,
-    which a softmax gives nothing, and which any target is ahead of.
-    """
-    others = scores[1:]
-    left_out = others.isneginf()
-    return others.masked_fill(left_out, 0), ~left_out, others.clamp_min(torch.finfo(others.dtype).min)
+def _where_any(loss: Float[Tensor, "*B"], others: Float[Tensor, "N *B"]) -> Float[Tensor, "*B"]:
+    """Return the loss where any item is not left out, and zero elsewhere."""
+    return loss.masked_fill(others.detach().amax(dim=0) <= FLOOR, 0)
 
 
 SampledLoss = Literal["logistic", "bpr", "top1", "top1-max", "bpr-max"]

@@ -4,7 +4,6 @@ from abc import ABC
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import polars as pl
 import torch
 from jaxtyping import Float32, Int64
 from pydantic import Field
@@ -123,10 +122,10 @@ class SequentialRecommender(FittedNetwork):
             return self.network.all_scores(states)
 
     def _read(self, ends: np.ndarray, lengths: np.ndarray, width: int) -> Float32[Tensor, "B D"]:
-        """Return the last states of histories, padded to ``width`` items and to the fewest rows."""
+        """Return the last states of histories, padded to ``width`` items and to a multiple of eight rows."""
         assert self.histories is not None
         items = padded(self.histories, ends, lengths)
-        rows = max(0, FEWEST_ROWS - len(items))
+        rows = -len(items) % FEWEST_ROWS  # whose products round alike, whatever the vectors' length
         items = nn.functional.pad(items, (0, width - items.shape[1], 0, rows)).to(self.device)
         chosen = torch.arange(len(ends), device=self.device)
         return self.network.states(items)[chosen, torch.from_numpy(lengths - 1).to(self.device)]
@@ -269,15 +268,4 @@ def last_items(data: Interactions) -> tuple[Interactions, Interactions | None, n
     keep = np.arange(len(data.items)) < cut_at[data.users]
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     following = np.repeat(cut_at[users], counts) + within
-    begins = data.offsets[:-1][np.repeat(users, counts)]
-    lengths = following - begins
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - begins, lengths)
-    prefixes = Interactions(
-        name=data.name,
-        offsets=offsets,
-        items=data.items[places],
-        user_ids=pl.Series(np.arange(len(lengths))),
-        item_ids=data.item_ids,
-    )
-    return data.where(keep), prefixes, data.items[following]
+    return data.where(keep), data.up_to(following), data.items[following]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -79,7 +79,7 @@ class _STAMPNetwork(SequenceNetwork):
         self.of_last, self.memory, self.last = (_layer(size, generator, bias=True) for _ in range(3))
         self._work = Workspace()
 
-    def encode(self, vectors: Float32[Tensor, "B L D"]) -> Float32[Tensor, "B L D"]:
+    def encode(self, vectors: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Return h_s ∘ h_t of each prefix."""
         counts = torch.arange(1, vectors.shape[1] + 1, device=vectors.device, dtype=vectors.dtype)
         means = vectors.cumsum(dim=1) / counts[:, None]

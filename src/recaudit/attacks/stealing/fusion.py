@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, embedding
+from torch.nn.functional import embedding
 
-from recaudit.models.closed_form import Workspace, chunked, through_relu
+from recaudit.models.closed_form import CHUNK, Workspace, softmax_less_target_, through_relu
 from recaudit.models.networks import ItemVectors, Projection
 
 __all__ = ["FusedItems"]
@@ -134,11 +134,9 @@ class FusedItems(ItemVectors):
         return torch.lerp(learned, auxiliary, share[..., None])
 
     def cross_entropy(self, users: Float32[Tensor, "P D"], items: Int64[Tensor, "P"]) -> Float32[Tensor, ""]:
-        """Return the loss of Eq. 8 for all items, a few user vectors at a time."""
-        return chunked(self._summed_cross_entropy, users, items, list(self.parameters())) / len(items)
-
-    def _summed_cross_entropy(self, users: Tensor, items: Tensor) -> Tensor:
-        return cross_entropy(self.all_dots(users), items, reduction="sum")
+        """Return the loss of Eq. 8 for all items; its gradient is in closed form."""
+        loss: Tensor = _CrossEntropy.apply(users, self.table, self.attention, self, items)  # type: ignore[no-untyped-call]
+        return loss
 
     @property
     def personal(self) -> bool:
@@ -269,3 +267,63 @@ class _Dots(torch.autograd.Function):
             met.work.add(met.fused.table, met.items[m], by_learned.mul_(met.p))
         met.work.add(table, users, of_p)
         return of_w, None, None, None, None, None
+
+
+class _CrossEntropy(torch.autograd.Function):
+    r"""The mean of -log softmax of Eq. 8 over all items, as a function of p (P, D), q^c (I, D) and w.
+
+    With x = p·q^c, y = p·(q^a - q^c), the split by signs u = (w∘p⁺, w∘p⁻) and S = (q^a⁺ - q^c⁺, q^a⁻ - q^c⁻),
+    the score is x + σ(u·S) y. With its gradient g (softmax minus target), h = g β' and l = h y (1 - β'),
+
+    .. math::
+        \partial p = (g - h) q^c + h q^a + w \circ 1_{\pm p} \circ (l S), \quad
+        \partial q^c = (g - h)^T p - 1_{\pm q^c} \circ (l^T u), \quad
+        \partial w = \sum p^{\pm} \circ (l S)
+
+    where ± takes the half of S or u whose sign p or q^c has. A few states' scores are at hand at a time.
+    """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd passes by position
+        ctx: Any, users: Tensor, table: Tensor, attention: Tensor, fused: FusedItems, items: Tensor
+    ) -> Tensor:
+        n, size = users.shape
+        signs = torch.cat(fused._signs(), dim=1)
+        more = fused.auxiliary - table
+        of_users, of_table, of_halves = (
+            users.new_empty(n, size),
+            torch.zeros_like(table),
+            signs.new_zeros(2 * size),
+        )
+        of_signs = torch.zeros_like(signs)
+        losses = users.new_empty(n)
+        for start in range(0, n, CHUNK // 4):
+            p, target = users[start : start + CHUNK // 4], items[start : start + CHUNK // 4, None]
+            halves = torch.cat([p.clamp_min(0), p.clamp_max(0)], dim=1)
+            u = halves * attention.repeat(2)
+            share, y = torch.sigmoid_(u @ signs.T), p @ more.T
+            if fused._masked:
+                share *= fused.common
+            scores = torch.addcmul(p @ table.T, share, y)
+            losses[start : start + CHUNK // 4] = softmax_less_target_(scores, target, n)
+            through = scores * share
+            scores -= through
+            slope = y.mul_(through).mul_(share.neg_().add_(1))
+            by_signs = slope @ signs
+            of_halves += (halves * by_signs).sum(dim=0)
+            by_signs *= attention.repeat(2)
+            of_users[start : start + CHUNK // 4] = (
+                scores @ table
+                + through @ fused.auxiliary
+                + by_signs[:, :size] * (p > 0)
+                + by_signs[:, size:] * (p < 0)
+            )
+            of_table.addmm_(scores.T, p)
+            of_signs.addmm_(slope.T, u)
+        of_table -= of_signs[:, :size] * (table > 0) + of_signs[:, size:] * (table < 0)
+        ctx.save_for_backward(of_users, of_table, of_halves[:size] + of_halves[size:])
+        return losses.mean()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return *(gradient * found for found in ctx.saved_tensors), None, None
