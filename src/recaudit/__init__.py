@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from recaudit.errors import UsageError
     from recaudit.models.baselines import ItemKNN, Popularity
     from recaudit.models.factorization import BPR, LMF
+    from recaudit.models.gru4rec import GRU4Rec
     from recaudit.models.ncf import NCF
+    from recaudit.models.sasrec import SASRec
+    from recaudit.models.stamp import STAMP
 
 __version__ = "0.1.0"
 
@@ -23,11 +26,14 @@ __all__ = [
     "BPR",
     "LMF",
     "NCF",
+    "STAMP",
     "AuditResult",
     "AuditSpec",
     "DataSpec",
+    "GRU4Rec",
     "ItemKNN",
     "Popularity",
+    "SASRec",
     "SplitSpec",
     "UsageError",
     "__version__",
@@ -42,8 +48,11 @@ _HOMES = {
     "AuditResult": "recaudit.audit",
     "AuditSpec": "recaudit.audit",
     "DataSpec": "recaudit.data.sources",
+    "GRU4Rec": "recaudit.models.gru4rec",
     "ItemKNN": "recaudit.models.baselines",
     "Popularity": "recaudit.models.baselines",
+    "SASRec": "recaudit.models.sasrec",
+    "STAMP": "recaudit.models.stamp",
     "SplitSpec": "recaudit.data.split",
     "UsageError": "recaudit.errors",
     "run_audit": "recaudit.audit",

@@ -13,10 +13,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from recaudit.audit import AuditSpec, run_audit
+from recaudit.audit.budget import affordable
 from recaudit.audit.run import check_device
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
-from recaudit.audit.stealing import _affordable
 from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError
@@ -317,7 +317,7 @@ def test_a_budget_draws_queried_users_and_a_greater_one_keeps_them(values) -> No
     for learned_from in range(1, len(parts.queried) + 1):
         budget = len(parts.validation) + learned_from
         spec = audit_spec(values | {"queries": budget, "attacks": ["PTQ"], "settings": {}})
-        drawn.append(set(_affordable(spec, parts).tolist()))
+        drawn.append(set(affordable(spec, parts).tolist()))
         assert len(drawn[-1]) == learned_from
     assert all(less <= more for less, more in pairwise(drawn))
     assert any(chosen != set(parts.queried[: len(chosen)].tolist()) for chosen in drawn)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
+from recaudit.audit.spec import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, AuditSpec
 from recaudit.audit.values import SeedResult
 from recaudit.metrics.intervals import bootstrap_interval
 from recaudit.rng import child_seed
@@ -23,20 +23,32 @@ def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row
 
     ``place@k`` is where an attack's agreement lies between the floor's (0) and the ceiling's (1), of the
     means; its ends are those of the agreement's interval, measured on the same scale. It is ``None`` where
-    less than ``NARROWEST`` lies between the two. Seconds and what was asked are means over seeds, and their
-    ends the least and the greatest.
+    less than ``NARROWEST`` lies between the two. Seconds, what was asked and the share of the catalogue that
+    is shown are means over seeds, and their ends the least and the greatest.
+
+    Where a model reads histories, the best constant list has its place too, and where the clone does, the
+    auxiliary model alone is told as an attack is.
     """
     table = _Rows(spec, name, seeds)
-    for attack in (FLOOR, CEILING, VICTIM, *spec.attacks):
+    references = spec.references
+    reads = CONSTANT in references
+    for attack in (*references, *spec.attacks):
         for metric, roles in seeds[0].values[attack].items():
             for role in roles:
-                table.measured(attack, metric, role)
-    for attack in spec.attacks:
-        for role in ("all", "queried", "unqueried"):
-            table.place(attack, role)
-        for column in ("lists", "users", "items"):
+                if metric == f"coverage@{spec.k}":
+                    shares = [one.values[attack][metric][role].item() for one in seeds]
+                    table.counted(attack, metric, shares, role)
+                else:
+                    table.measured(attack, metric, role)
+    asking = (*(row for row in references if row == AUXILIARY), *spec.attacks)
+    asked = ("lists", "users", "items", *(("calls", "sequences") if reads else ()))
+    for attack in (*(row for row in references if row == CONSTANT), *asking):
+        for role in ("all", "queried", "unqueried", "unseen"):
+            if role in seeds[0].users:
+                table.place(attack, role)
+        for column in asked if attack in asking else ():
             table.counted(attack, column, [_of(one.ledgers, "attack", attack)[column] for one in seeds])
-    for stage in (VICTIM, CEILING, *spec.attacks):
+    for stage in (VICTIM, CEILING, *asking):
         table.counted(stage, "seconds", [_of(one.stages, "stage", stage)["seconds"] for one in seeds])
     return table.rows
 
@@ -55,7 +67,7 @@ class _Rows:
         value, low, high = ends
         row = {
             **self.common,
-            "clone": None if attack in (FLOOR, CEILING, VICTIM) else self.clone,
+            "clone": None if attack in (FLOOR, CEILING, VICTIM, CONSTANT) else self.clone,
             "attack": attack,
             "users": users,
             "metric": metric,
@@ -90,9 +102,9 @@ class _Rows:
             ends = tuple((own[end] - floor) / (ceiling - floor) for end in ("value", "low", "high"))
         self._add(attack, role, f"place@{self.k}", ends)
 
-    def counted(self, attack: str, metric: str, values: Sequence[int | float]) -> None:
+    def counted(self, attack: str, metric: str, values: Sequence[int | float], users: str = "all") -> None:
         """Add a mean over seeds with the least and the greatest."""
-        self._add(attack, "all", metric, (float(np.mean(values)), float(min(values)), float(max(values))))
+        self._add(attack, users, metric, (float(np.mean(values)), float(min(values)), float(max(values))))
 
 
 def _of(records: Sequence[Row], key: str, value: str) -> Row:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 
@@ -214,7 +213,8 @@ class Membership:
             scorer = rung.learn(evidence, seed)
             scores[name] = scorer(oracle.query(everybody).items)
             cost[name] = round(time.perf_counter() - began + self.models.cost(rung.source), 3)
-            ledgers[name] = asdict(oracle.ledger)
+            asked = oracle.ledger
+            ledgers[name] = {"lists": asked.lists, "users": asked.users, "items": asked.items}
             if self.spec.null:
                 null[f"{values.NULL}{name}"] = scorer(self.models.lists(NULL, serving))
         lists = self.models.lists(VICTIM, serving)

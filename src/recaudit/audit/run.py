@@ -47,7 +47,8 @@ class AuditResult:
         """Return the value of one figure, ``None`` where it is not available.
 
         Args:
-            attack: the attack, or ``popularity``, ``retrained`` or ``victim``.
+            attack: the attack, or ``popularity``, ``retrained`` or ``victim``; where a model reads histories
+                also ``constant`` or ``auxiliary``.
             metric: such as ``agreement@50`` or ``auc``.
             users: whose figure; ``candidates`` for membership inference.
             serving: how users are served, for membership inference.
@@ -175,6 +176,8 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
         "shadow": "shadow_users",
         "others": "attacker_users",
     }
+    if "unseen" in first.users:
+        roles["unseen"] = "unseen_users"
     steals = "stealing" in spec.measured
     return {
         "recaudit": __version__,

@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
 from recaudit.audit.membership_spec import MembershipSpec
 from recaudit.audit.saved import content_hash, read_split, saved_model_spec
+from recaudit.audit.stealing_spec import Settings, check_histories_read, merged, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
-from recaudit.errors import UsageError, nearest
+from recaudit.errors import UsageError
 from recaudit.models.base import RecommenderSpec
-from recaudit.models.factorization import NetworkSpec
 from recaudit.models.registry import MODELS, model_spec
+from recaudit.models.sequential import SequentialSpec
+from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import PopularItems
 from recaudit.validation import validated
 
-__all__ = ["CEILING", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
+__all__ = ["AUXILIARY", "CEILING", "CONSTANT", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
 
 FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
 """What stands beside the attacks in figures and stages: no attack may have these names."""
+
+CONSTANT, AUXILIARY = "constant", "auxiliary"
+"""Likewise, where a model reads histories: the best constant list, and the auxiliary model alone."""
 
 TABLE_4 = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
 DEFAULT_VICTIM = {"model": "bpr"}
@@ -38,13 +42,16 @@ class AuditSpec(BaseModel):
 
     Args:
         data: the interactions; a name or a path stands for ``{"source": …}``.
-        victim: the recommender to audit: hyperparameters with their ``model`` (BPR where none is named),
-            whose name alone stands for its defaults; or ``{"saved": DIRECTORY}`` for a victim that an earlier
-            audit trained and saved, which a directory alone stands for.
-        clone: the thief's model, likewise, but never a saved one; the victim's where it is left out, and
-            where it names no ``model``, the victim's but for what it says.
-        attacks: names of attacks, in the order of the tables; or one text, separated by commas.
-        settings: by attack, what differs from the attack's own settings; a new name makes a new attack.
+        victim: the recommender to audit, one that knows its users by number or one that reads histories:
+            hyperparameters with their ``model`` (BPR where none is named), whose name alone stands for its
+            defaults; or ``{"saved": DIRECTORY}`` for a victim that an earlier audit trained and saved, which
+            a directory alone stands for.
+        clone: the thief's model, likewise, but never a saved one; a network victim's where it is left out,
+            BPR where the victim is none, and where it names no ``model``, that one but for what it says.
+        attacks: names of attacks, in the order of the tables; or one text, separated by commas. Those that
+            ask with synthetic histories (QSD5 to QSD30) need a victim and a clone that read histories.
+        settings: by attack, what differs from the attack's own settings; a new name makes a new attack, one
+            of synthetic histories where a key such as ``times`` or ``drawing`` says so.
         k: length of the lists.
         split: who is on which side. A saved victim keeps ``target_share``, ``heldout`` and ``heldout_by`` of
             the split that it was trained by.
@@ -86,7 +93,7 @@ class AuditSpec(BaseModel):
             *,
             data: DataSpec | Mapping[str, Any] | str | Path = ...,
             victim: RecommenderSpec | Mapping[str, Any] | str | Path = ...,
-            clone: NetworkSpec | Mapping[str, Any] | str | None = ...,
+            clone: TrainedSpec | Mapping[str, Any] | str | None = ...,
             attacks: Sequence[str] = ...,
             settings: Mapping[str, Mapping[str, Any]] = ...,
             k: int = ...,
@@ -147,9 +154,7 @@ class AuditSpec(BaseModel):
 
     @model_validator(mode="after")
     def _all_known(self) -> "AuditSpec":
-        self.surrogates()
-        self.victim_spec()
-        self.clone_spec()
+        check_histories_read(self.surrogates(), victim=self.victim_spec(), clone=self.clone_spec())
         self.split_spec()
         if self.defence is not None and self.defence.mixed > self.k:
             raise UsageError(
@@ -202,18 +207,31 @@ class AuditSpec(BaseModel):
             raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
         return model_spec(self.victim, where="victim")
 
-    def clone_spec(self) -> NetworkSpec:
+    def clone_spec(self) -> TrainedSpec:
         """Return the clone's hyperparameters; where none are given, a network victim's, or else BPR's."""
         given = self.clone or {}
         if "model" not in given:
             victim = self.victim_spec()
-            own = victim.model_dump(mode="json") if isinstance(victim, NetworkSpec) else DEFAULT_VICTIM
-            given = _merged(own, given)
+            own = victim.model_dump(mode="json") if isinstance(victim, TrainedSpec) else DEFAULT_VICTIM
+            given = merged(own, given)
         spec = model_spec(given, where="clone")
-        if isinstance(spec, NetworkSpec):
+        if isinstance(spec, TrainedSpec):
             return spec
-        trained = [name for name, kind in MODELS.items() if issubclass(kind, NetworkSpec)]
+        trained = [name for name, kind in MODELS.items() if issubclass(kind, TrainedSpec)]
         raise UsageError(f"clone: {spec.model!r} cannot learn from lists; use one of {', '.join(trained)}")
+
+    @property
+    def clone_reads(self) -> bool:
+        """Whether the clone reads histories, so that it can be shown those of users it has never seen."""
+        return isinstance(self.clone_spec(), SequentialSpec)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The rows that stand beside the attacks."""
+        rows: tuple[str, ...] = (FLOOR, CEILING, VICTIM)
+        if self.clone_reads:
+            return (*rows, CONSTANT, AUXILIARY)
+        return (*rows, CONSTANT) if isinstance(self.victim_spec(), SequentialSpec) else rows
 
     def split_spec(self) -> SplitSpec:
         """Return who is on which side: the saved victim's own split where it chose the training data.
@@ -233,23 +251,10 @@ class AuditSpec(BaseModel):
                 )
         return self.split.model_copy(update=own)
 
-    def surrogates(self) -> dict[str, Surrogate]:
+    def surrogates(self) -> dict[str, Settings]:
         """Return the attacks by name, in order."""
-        found = {}
-        for name in self.attacks:
-            if name in (FLOOR, CEILING, VICTIM):
-                raise UsageError(f"attacks: {name!r} names a row of every audit; choose another name")
-            if name not in ATTACKS and name not in self.settings:
-                raise UsageError(f"attacks: unknown attack {name!r}{nearest(name, ATTACKS)}")
-            own = ATTACKS[name].model_dump() if name in ATTACKS else {}
-            values = _merged(own, self.settings.get(name, {}))
-            found[name] = validated(Surrogate, values, where=f"settings.{name}")
-        for name in self.settings:
-            # Settings of a named attack that is not run now are left for when it is.
-            if name not in self.attacks and name not in ATTACKS:
-                known = {*self.attacks, *ATTACKS}
-                raise UsageError(f"settings: attack {name!r} is not among attacks{nearest(name, known)}")
-        return found
+        rows = (FLOOR, CEILING, VICTIM, CONSTANT, AUXILIARY)
+        return stealing_attacks(self.attacks, self.settings, reserved=rows)
 
     @property
     def digest(self) -> str:
@@ -296,15 +301,6 @@ def _seeds_of_text(text: str) -> int | list[int]:
         return int(text)
     except ValueError:
         raise ValueError(f"{text!r} is neither a number nor seeds separated by commas, such as 3,4") from None
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over``'s values in place, mapping within mapping."""
-    merged = dict(base)
-    for key, value in over.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if nested else value
-    return merged
 
 
 def audit_spec(values: Mapping[str, Any]) -> AuditSpec:

@@ -6,26 +6,27 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Int64
 
 from recaudit.attacks.base import Knowledge
-from recaudit.attacks.stealing.surrogate import SurrogateAttack
-from recaudit.audit.spec import CEILING, FLOOR, VICTIM, AuditSpec
+from recaudit.attacks.stealing.queries import SyntheticQueries
+from recaudit.audit.budget import affordable, check_budget, lists_asked
+from recaudit.audit.judging import by_role, constant_lists, quality, unseen_users, values_of, variety
+from recaudit.audit.spec import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, AuditSpec
+from recaudit.audit.stealing_spec import Attack
 from recaudit.audit.values import Judged, SeedResult, Values, packed_values, unpacked_values
 from recaudit.audit.victim import Victim, fit_victim, split_for, victim_stage
-from recaudit.audit.work import Work, digest
+from recaudit.audit.work import Work, digest, split_digest
 from recaudit.data.interactions import Interactions
-from recaudit.data.rows import picked_rows
 from recaudit.data.split import Split
-from recaudit.errors import UsageError
-from recaudit.metrics.ranking import agreement, ndcg, rank_biased_overlap, recall
-from recaudit.models.base import Recommender, Run, TopK, TrainingLog
+from recaudit.metrics.ranking import agreement
+from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK, TrainingLog, reading
 from recaudit.models.baselines import Popularity
 from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs
 from recaudit.models.ranking import top_k
 from recaudit.oracle.defences import Defence
 from recaudit.oracle.oracle import Ledger, Oracle
-from recaudit.rng import child_seed, numpy_generator
+from recaudit.rng import child_seed
 from recaudit.store import Piece, Stage
 
 __all__ = ["Stealing"]
@@ -36,6 +37,11 @@ class Stealing:
 
     Attacks of one seed share the seed, hence their starting point and the auxiliary model, so that their
     differences are theirs alone.
+
+    Where the clone reads histories, it is shown those of users of the target whom the attacker has never
+    seen too (the role ``unseen``), and the auxiliary model alone is judged like an attack that asks for
+    nothing: it is shown the same histories, also the items in them that ``common_items`` keeps attacks from
+    matching. The best constant list stands beside all this wherever victim or clone read histories.
 
     Args:
         spec: what to measure.
@@ -51,7 +57,7 @@ class Stealing:
         self.run = run
         self._data = data
         self.split: Split = split_for(spec, data, run.seed)
-        self.queried = _affordable(spec, self.split)
+        self.queried = affordable(spec, self.split)
         self.roles = {
             "all": np.arange(len(self.split.known)),
             "queried": self.queried,
@@ -60,6 +66,13 @@ class Stealing:
         self._surrogates = spec.surrogates()
         self._victim_spec = spec.victim_spec()
         self._clone_spec = spec.clone_spec()
+        self._references = spec.references
+        check_budget(self._surrogates, self.split, queried=len(self.queried), budget=spec.queries)
+        self._unseen: Int64[np.ndarray, "N"] | None = None
+        if spec.clone_reads:
+            self._unseen = unseen_users(self.split)
+            if len(self._unseen):
+                self.roles["unseen"] = len(self.split.known) + np.arange(len(self._unseen))
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -80,26 +93,29 @@ class Stealing:
 
     def works(self) -> tuple[Work, ...]:
         """Return all stages, in an order in which each comes after those that it needs."""
-        victim, ceiling = self._victim_stage, self._ceiling_stage
-        works = [Work(name=("fit", CEILING), stage=ceiling, needs=())]
+        victim, works = self._victim_stage, []
         if self.spec.saved_victim is None:
-            works.insert(0, Work(name=("fit", VICTIM), stage=victim, needs=()))
+            works.append(Work(name=("fit", VICTIM), stage=victim, needs=()))
+        beside = {row: fit_stage(*fitted) for row, fitted in self._fitted.items()}
+        works += [Work(name=("fit", row), stage=stage, needs=()) for row, stage in beside.items()]
         for name in self._surrogates:
             needs: tuple[str, ...] = ()
             for position, stage in enumerate(self._attack(name).shared_stages(self.knowledge, self._attacks)):
                 works.append(Work(name=("share", name, str(position)), stage=stage, needs=needs))
                 needs += (stage.hash,)
             works.append(self._judgement(name, (victim.hash, *needs)))
-        works.append(self._judgement(CEILING, (victim.hash, ceiling.hash)))
-        return (*works, *(self._judgement(name, (victim.hash,)) for name in (VICTIM, FLOOR)))
+        for row in self._references:
+            own = (beside[row].hash,) if row in beside else ()
+            works.append(self._judgement(row, (victim.hash, *own)))
+        return tuple(works)
 
     def do(self, name: tuple[str, ...]) -> None:
         """Do the stage of this name and keep its result."""
         match name:
             case ("fit", "victim"):
                 self.victim()
-            case ("fit", _):
-                self._ceiling()
+            case ("fit", row):
+                fit_once(*self._fitted[row])
             case ("share", attack, position):
                 self._attack(attack).share(self.knowledge, self._attacks, int(position))
             case ("judge", row):
@@ -108,7 +124,7 @@ class Stealing:
                 raise ValueError(f"no stage is named {name!r}")
 
     def judged(self, row: str) -> Judged:
-        """Return how a row came out: ``popularity``, ``retrained``, ``victim`` or an attack."""
+        """Return how a row came out: one of :attr:`AuditSpec.references` or an attack."""
         return self.run.memo.once(
             self._judged_stage(row), lambda: self._judge(row), packed_values, unpacked_values
         )
@@ -116,7 +132,8 @@ class Stealing:
     @property
     def rows(self) -> tuple[str, ...]:
         """What is judged, in order."""
-        return (VICTIM, FLOOR, CEILING, *self._surrogates)
+        first = (VICTIM, FLOOR, CEILING)
+        return (*first, *(row for row in self._references if row not in first), *self._surrogates)
 
     def result(self, tell: Callable[[str], None]) -> SeedResult:
         """Return what all rows measured, computing what is not kept; ``tell`` hears each row that begins."""
@@ -149,8 +166,17 @@ class Stealing:
         return victim_stage(self.spec, self.split.target, self.run)
 
     @cached_property
-    def _ceiling_stage(self) -> Stage:
-        return fit_stage(self._victim_spec, self.split.target, self.run.child("retrained"))
+    def _fitted(self) -> Mapping[str, tuple[RecommenderSpec, Interactions, Run]]:
+        """What is fitted to what, by the row that stands beside the attacks.
+
+        The auxiliary model is the one that attacks fuse: its stage is theirs.
+        """
+        found: dict[str, tuple[RecommenderSpec, Interactions, Run]] = {
+            CEILING: (self._victim_spec, self.split.target, self.run.child("retrained"))
+        }
+        if AUXILIARY in self._references:
+            found[AUXILIARY] = (self._clone_spec, self.split.auxiliary, self._attacks.child("auxiliary"))
+        return found
 
     @cached_property
     def _defence(self) -> Defence | None:
@@ -158,10 +184,7 @@ class Stealing:
             return None
         return self.spec.defence.protect(self.split.target, child_seed(self.run.seed, "defence"))
 
-    def _ceiling(self) -> Recommender:
-        return fit_once(self._victim_spec, self.split.target, self.run.child("retrained"))
-
-    def _attack(self, name: str) -> SurrogateAttack:
+    def _attack(self, name: str) -> Attack:
         return self._surrogates[name].attack(self._clone_spec)
 
     def _judgement(self, row: str, needs: tuple[str, ...]) -> Work:
@@ -170,8 +193,8 @@ class Stealing:
     def _judged_stage(self, row: str) -> Stage:
         """Return what names a row's values: the model behind it, whom it is judged by and on whom."""
         behind: Mapping[str, Any] = {"model": row}
-        if row == CEILING:
-            behind = {"model": self._ceiling_stage.hash}
+        if row in self._fitted:
+            behind = {"model": fit_stage(*self._fitted[row]).hash}
         elif row in self._surrogates:
             behind = {"model": self._clone_stage(row).hash, "asks": self._surrogates[row].lists}
         inputs = {
@@ -182,17 +205,19 @@ class Stealing:
             "k": self.spec.k,
             "defence": self._plain_defence,
         }
+        if self._unseen is not None:
+            inputs["unseen"] = digest([self._unseen], ())
         return Stage(kind="figures", inputs=inputs)
 
     @cached_property
     def _split_digest(self) -> str:
-        return _digest(self.split, self.queried)
+        return split_digest(self.split, self.queried)
 
     @cached_property
     def _digest_without_auxiliary(self) -> str:
         """The digest for attacks that use no auxiliary data: the same, however much of them there is."""
         whole = self.spec.split.model_copy(update={"auxiliary_share": 1.0, "common_items": 1.0})
-        return _digest(
+        return split_digest(
             split_for(self.spec.model_copy(update={"split": whole}), self._data, self.run.seed), self.queried
         )
 
@@ -202,20 +227,24 @@ class Stealing:
 
     def _clone_stage(self, name: str) -> Stage:
         """Return what names an attack's clone. One that asks for no list depends on no victim."""
-        if not self._surrogates[name].lists:
+        settings = self._surrogates[name]
+        if not settings.lists:
             return self._attack(name).shared_stages(self.knowledge, self._attacks)[-1]
-        alone = self._surrogates[name].auxiliary == "none"
         inputs = {
-            "settings": self._surrogates[name].model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json"),
             "spec": spec_inputs(self._clone_spec),
             "victim": self._victim_stage.hash,
             "data": self.split.target.name,
-            "split": self._digest_without_auxiliary if alone else self._split_digest,
             "k": self.spec.k,
             "defence": self._plain_defence,
             "seed": self._attacks.seed,
             "device": self.run.device,
         }
+        if isinstance(settings, SyntheticQueries):  # it sees no user, and counts them for its lists
+            inputs["lists"] = lists_asked(settings, len(self.queried), len(self.split.validation))
+        else:
+            alone = settings.auxiliary == "none"
+            inputs["split"] = self._digest_without_auxiliary if alone else self._split_digest
         return Stage(kind="clone", inputs=inputs)
 
     def _clone(self, name: str, victim: Victim) -> tuple[Recommender, Ledger]:
@@ -238,7 +267,7 @@ class Stealing:
 
         def pack(found: tuple[Recommender, Ledger]) -> Piece:
             piece = packed(found[0])
-            return Piece(tensors=piece.tensors, facts={**piece.facts, "ledger": asdict(found[1])})
+            return Piece(tensors=piece.tensors, facts={**piece.facts, "ledger": self._told(found[1])})
 
         def unpack(piece: Piece) -> tuple[Recommender, Ledger]:
             clone = attack.restore(piece, known, run)
@@ -246,90 +275,80 @@ class Stealing:
 
         return run.memo.once(self._clone_stage(name), steal, pack, unpack)
 
+    @cached_property
+    def _users(self) -> Int64[np.ndarray, "J"]:
+        """Numbers in the target of the users who are judged: the known ones, then the unseen ones."""
+        known = self.split.known
+        return known if self._unseen is None else np.concatenate([known, self._unseen])
+
     def _judge(self, row: str) -> Judged:
-        """Judge the lists of all known users against those that the victim serves and the held-out items."""
-        victim, target, k = self.victim(), self.split.target, self.spec.k
-        known, ledger, cost = self.split.known, None, {}
-        undefended = victim.lists(known, k)
-        reference = self._served(undefended, known)
+        """Judge the lists of all judged users against those that the victim serves and the held-out items."""
+        victim, k = self.victim(), self.spec.k
+        undefended = victim.lists(self._users, k)
+        reference = self._served(undefended, self._users)
         with self.run.memo.clock() as seconds:
             if row == VICTIM:
                 self.victim()  # kept by now: the clock counts what that had cost
-                lists, log = reference, victim.recommender.log
-            elif row == FLOOR:
-                lists, log = top_k(Popularity().fit(target, self.run), known, target, k), None
-            elif row == CEILING:
-                ceiling = self._ceiling()
-                lists, log = top_k(ceiling, known, target, k), ceiling.log
+                lists, log, ledger = reference, victim.recommender.log, None
             else:
-                clone, asked = self._clone(row, victim)
-                everybody = np.arange(self.knowledge.known.n_users)
-                lists, log = top_k(clone, everybody, self.knowledge.known, k), clone.log
-                ledger = asdict(asked)
-            if row != FLOOR:
-                cost = _cost(seconds(), log)
-        values = self._values(reference, lists)
+                lists, log, ledger = self._lists(row, victim)
+            cost = {} if row in (FLOOR, CONSTANT) else _cost(seconds(), log)
+        values = values_of(reference, lists, self.split, self._users, self.roles)
         if self._defence is not None:
-            values[f"agreement_undefended@{k}"] = self._by_role(agreement(undefended.items, lists.items))
+            undone = agreement(undefended.items, lists.items)
+            values[f"agreement_undefended@{k}"] = by_role(undone, self.roles)
         if row == VICTIM:
             self._add_target(victim, values)
-        return Judged(values=values, cost=cost, ledger=ledger)
+        return Judged(values=values, cost=cost, ledger=None if ledger is None else self._told(ledger))
+
+    def _lists(self, row: str, victim: Victim) -> tuple[TopK, TrainingLog | None, Ledger | None]:
+        """Return what judged users get from a row but the victim, how it trained, and what it asked."""
+        target, k, users = self.split.target, self.spec.k, self._users
+        if row == FLOOR:
+            return top_k(Popularity().fit(target, self.run), users, target, k), None, None
+        if row == CONSTANT:
+            return constant_lists(self._served_to_all(victim), users, target), None, None
+        if row == CEILING:
+            ceiling = fit_once(*self._fitted[row])
+            return top_k(ceiling, users, target, k), ceiling.log, None
+        if row == AUXILIARY:
+            clone, ledger = fit_once(*self._fitted[row]), Ledger(lists=0, users=0, items=0)
+        else:
+            clone, ledger = self._clone(row, victim)
+        histories = self.knowledge.known if self._unseen is None else target.of_users(users)
+        lists = top_k(reading(clone, histories), np.arange(histories.n_users), histories, k)
+        return lists, clone.log, ledger
 
     def _served(self, lists: TopK, users: np.ndarray) -> TopK:
         """Return the victim's lists as it serves them."""
         return lists if self._defence is None else self._defence.apply(users, lists)
 
-    def _values(self, reference: TopK, lists: TopK) -> Values:
-        k = self.spec.k
-        offsets, places = picked_rows(self.split.heldout_offsets, self.split.known)
-        heldout = (offsets, self.split.heldout_items[places])
-        by_metric = {
-            f"agreement@{k}": agreement(reference.items, lists.items),
-            f"rbo@{k}": rank_biased_overlap(reference.items, lists.items),
-            f"recall@{k}": recall(lists.items, *heldout),
-            f"ndcg@{k}": ndcg(lists.items, *heldout),
-        }
-        return {metric: self._by_role(values) for metric, values in by_metric.items()}
+    def _served_to_all(self, victim: Victim) -> TopK:
+        """Return the lists that the victim serves to all of the target's users."""
+        everybody = np.arange(self.split.target.n_users)
+        return self._served(victim.lists(everybody, self.spec.k), everybody)
 
-    def _by_role(self, values: Float64[np.ndarray, "K"]) -> dict[str, Float64[np.ndarray, "_"]]:
-        return {role: values[rows] for role, rows in self.roles.items()}
+    def _told(self, ledger: Ledger) -> dict[str, int]:
+        """Return what is kept of a ledger: calls and sequences only where a model reads histories.
+
+        Elsewhere they say nothing, and audits that were stored before they were counted lack them.
+        """
+        told = asdict(ledger)
+        if CONSTANT not in self._references:
+            del told["calls"], told["sequences"]
+        return told
 
     def _add_target(self, victim: Victim, values: Values) -> None:
-        """Judge the quality of what the victim serves over all of the target's users."""
-        split, k = self.split, self.spec.k
-        users = np.arange(split.target.n_users)
-        lists = self._served(victim.lists(users, k), users)
-        heldout = (split.heldout_offsets, split.heldout_items)
-        metrics: dict[str, Callable[..., np.ndarray]] = {f"recall@{k}": recall, f"ndcg@{k}": ndcg}
-        for metric, of in metrics.items():
-            values[metric]["target"] = of(lists.items, *heldout)
-
-
-def _digest(split: Split, queried: np.ndarray) -> str:
-    """Return the SHA-256 over who is on which side, as far as attacks and figures depend on it."""
-    heldout = (split.heldout_offsets, split.heldout_items)
-    parts = (split.known, queried, split.validation, split.unqueried, split.common, *heldout)
-    return digest(parts, (split.target.fingerprint, split.auxiliary.fingerprint))
+        """Judge what the victim serves over all of the target's users."""
+        target = self.split.target
+        lists = self._served_to_all(victim)
+        added = quality(lists, self.split, np.arange(target.n_users))
+        if CONSTANT in self._references:
+            added |= variety(lists, target.n_items)
+        for metric, of_users in added.items():
+            values.setdefault(metric, {})["target"] = of_users
 
 
 def _cost(seconds: float, log: TrainingLog | None) -> dict[str, Any]:
     epochs = {} if log is None else {"epochs": log.epochs, "best_epoch": log.best_epoch}
     return {"seconds": round(seconds, 3), **epochs}
-
-
-def _affordable(spec: AuditSpec, split: Split) -> np.ndarray:
-    """Return the queried users that the budget allows beside the validation users' lists.
-
-    They are drawn at random, and a greater budget keeps those of a smaller one: user numbers follow the
-    ids of the file, which may tell early users from late ones.
-    """
-    if spec.queries is None or not any(surrogate.lists for surrogate in spec.surrogates().values()):
-        return split.queried
-    left = spec.queries - len(split.validation)
-    if left < 1:
-        raise UsageError(
-            f"queries={spec.queries} leaves no list to learn from beside those of the attacker's "
-            f"{len(split.validation)} validation users; raise queries or lower split.validation"
-        )
-    generator = numpy_generator(0, "budget", split.target.fingerprint)
-    return np.sort(generator.permutation(split.queried)[:left])

@@ -74,7 +74,8 @@ class SeedResult:
 
     Args:
         seed: the seed.
-        users: by role (``all``, ``queried``, ``unqueried``, ``target``), how many users have that role.
+        users: by role (``all``, ``queried``, ``unqueried``, ``unseen``, ``target``), how many users have that
+            role.
         values: by attack, metric and role, one value a user.
         ledgers: what each attack asked.
         stages: seconds and epochs of each stage; an attack's seconds count the stages that it shares.

@@ -12,7 +12,7 @@ from recaudit.audit.spec import AuditSpec
 from recaudit.data.interactions import Interactions
 from recaudit.data.split import Split, SplitSpec, split
 from recaudit.errors import UsageError
-from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK
+from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK, reading
 from recaudit.models.fitting import fit_once, fit_stage
 from recaudit.models.ranking import top_k
 from recaudit.models.saving import load_model, save_model
@@ -65,6 +65,8 @@ def victim_stage(spec: AuditSpec, target: Interactions, run: Run) -> Stage:
 def fit_victim(spec: AuditSpec, parts: Split, run: Run) -> Victim:
     """Return the victim trained on the target's interactions, or the saved one that was.
 
+    One that reads histories is shown the target's.
+
     Raises:
         UsageError: where the saved victim is damaged or was trained on other interactions.
     """
@@ -78,7 +80,7 @@ def fit_victim(spec: AuditSpec, parts: Split, run: Run) -> Victim:
             f"victim: {str(directory)!r} was trained on other interactions than {target.name!r} gives; "
             "name the same data with the same options"
         )
-    return Victim(recommender=recommender, spec=own, target=target)
+    return Victim(recommender=reading(recommender, target), spec=own, target=target)
 
 
 def save_victim(victim: Victim, spec: AuditSpec, seed: int, directory: Path) -> None:

@@ -51,14 +51,15 @@ class AuditOptions:
     format: str | None = None
     """The file's format, where it is not guessed from its name and header."""
     victim: str | None = None
-    """Model to audit: popularity, item-knn, bpr (default), lmf, ncf, lfm, private-item-knn or private-lfm;
-    or a folder with a saved victim."""
+    """Model to audit: popularity, item-knn, bpr (default), lmf, ncf, lfm, private-item-knn or private-lfm, or
+    one that reads histories: sasrec, stamp or gru4rec; or a folder with a saved victim."""
     threats: str | None = None
     """What to measure, separated by commas; stealing,membership by default."""
     clone: str | None = None
-    """The thief's model: bpr, lmf or ncf; the victim's by default."""
+    """The thief's model: bpr, lmf, ncf, sasrec, stamp or gru4rec; the victim's by default."""
     attacks: str | None = None
-    """Stealing attacks, separated by commas; QSD,PTD,PTQ,PTA,PTAQ by default; PTA(Pre) and PTAQ(Pre) too."""
+    """Stealing attacks, separated by commas; QSD,PTD,PTQ,PTA,PTAQ by default; PTA(Pre) and PTAQ(Pre) too, and
+    where victim and clone read histories, QSD5, QSD10, … QSD30 and QSD30(random)."""
     serving: str | None = None
     """How users are served where membership is inferred, the headline first, separated by commas:
     everyone-folded, popular, fold-in (these three by default), popular-unmasked or popular-random."""

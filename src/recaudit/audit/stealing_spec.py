@@ -1,0 +1,94 @@
+"""The stealing attacks of an audit by name: which there are, and what each is set to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries, SyntheticQueriesAttack
+from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate, SurrogateAttack
+from recaudit.errors import UsageError, nearest
+from recaudit.models.base import RecommenderSpec
+from recaudit.models.sequential import SequentialSpec
+from recaudit.models.trained import TrainedSpec
+from recaudit.validation import validated
+
+__all__ = ["Attack", "Settings", "check_histories_read", "merged", "stealing_attacks"]
+
+Settings = Surrogate | SyntheticQueries
+Attack = SurrogateAttack | SyntheticQueriesAttack
+
+NAMED: Mapping[str, Settings] = {**ATTACKS, **QSD_PROPER}
+
+SYNTHETIC = frozenset(SyntheticQueries.model_fields) - frozenset(Surrogate.model_fields)
+"""Keys by which the settings of a new name are told to be of synthetic queries."""
+
+
+def stealing_attacks(
+    names: Sequence[str], settings: Mapping[str, Mapping[str, Any]], *, reserved: Iterable[str]
+) -> dict[str, Settings]:
+    """Return the attacks by name, in order.
+
+    A new name makes a new attack of the settings that it has: of synthetic queries where one of the keys is
+    theirs alone (``times``, ``drawing``, …), else of a surrogate.
+
+    Args:
+        names: the attacks to run.
+        settings: by attack, what differs from its own.
+        reserved: names of rows that no attack may have.
+
+    Raises:
+        UsageError: where a name or a key is unknown, or a name is reserved.
+    """
+    found: dict[str, Settings] = {}
+    for name in names:
+        if name in reserved:
+            raise UsageError(f"attacks: {name!r} names a row of every audit; choose another name")
+        if name not in NAMED and name not in settings:
+            raise UsageError(f"attacks: unknown attack {name!r}{nearest(name, NAMED)}")
+        given = settings.get(name, {})
+        if name in NAMED:
+            own = NAMED[name]
+            found[name] = validated(type(own), merged(own.model_dump(), given), where=f"settings.{name}")
+        else:
+            kind: type[Settings] = SyntheticQueries if SYNTHETIC & set(given) else Surrogate
+            found[name] = validated(kind, given, where=f"settings.{name}")
+    for name in settings:
+        # Settings of a named attack that is not run now are left for when it is.
+        if name not in names and name not in NAMED:
+            raise UsageError(
+                f"settings: attack {name!r} is not among attacks{nearest(name, {*names, *NAMED})}"
+            )
+    return found
+
+
+def check_histories_read(
+    attacks: Mapping[str, Settings], *, victim: RecommenderSpec, clone: TrainedSpec
+) -> None:
+    """Refuse attacks that synthesise histories where the victim or the clone cannot read them.
+
+    Raises:
+        UsageError: which names the attack, and the model that reads none or not as many items.
+    """
+    for name, settings in attacks.items():
+        if not isinstance(settings, SyntheticQueries):
+            continue
+        for key, model in (("victim", victim), ("clone", clone)):
+            if not isinstance(model, SequentialSpec):
+                raise UsageError(
+                    f"attacks: {name} shows synthetic histories, and the {key} {model.model!r} reads none; "
+                    f"leave {name} out, or name a {key} that reads histories (sasrec, stamp, gru4rec)"
+                )
+        assert isinstance(clone, SequentialSpec)
+        if settings.length > clone.max_length:
+            raise UsageError(
+                f"settings.{name}.length: {settings.length} items, but the clone reads a history's last "
+                f"{clone.max_length}; lower length or raise clone.max_length"
+            )
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``over``'s values in place, mapping within mapping."""
+    found = dict(base)
+    for key, value in over.items():
+        nested = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if nested else value
+    return found
