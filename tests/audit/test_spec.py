@@ -94,7 +94,10 @@ def test_settings_reach_the_attacks_and_keep_the_rest() -> None:
         ({"victim": {"saved": 3}}, r"^victim: saved: expected the name of a folder, found 3$"),
         ({"victim": {"saved": "x", "reg": 1}}, r"^victim.reg: a saved victim keeps its hyperparameters"),
         ({"victim": "no/such/folder"}, r"^victim: 'no/such/folder' holds no saved model"),
-        ({"clone": "item-knn"}, r"^clone: 'item-knn' cannot learn from lists; use one of bpr, lmf, ncf, sasrec, "),
+        (
+            {"clone": "item-knn"},
+            r"^clone: 'item-knn' cannot learn from lists; use one of bpr, lmf, ncf, sasrec, ",
+        ),
         ({"clone": "no/such/folder"}, r"^clone: unknown model 'no/such/folder'"),
         ({"attacks": ["PTX"]}, r"^attacks: unknown attack 'PTX'; did you mean"),
         ({"attacks": "ptd"}, r"^attacks: unknown attack 'ptd'; did you mean 'PTD'\?$"),
