@@ -114,7 +114,7 @@ class _Attention(torch.autograd.Function):
         ctx.work = work
         n, length, size = keys.shape
         found = keys.new_zeros(n, length, length)
-        spare = work.buffer("sigmoids", keys, _chunk(length, size) * QUERIES * length * size)
+        spare = work.buffer("sigmoids", keys, _held(length, size))
         for rows, e, f in _chunks(keys, queries):
             for block in _blocks(length):
                 sigmoids = _sigmoids(e[: block.stop], f[block], spare)
@@ -128,8 +128,7 @@ class _Attention(torch.autograd.Function):
         keys, queries, weight = ctx.saved_tensors
         _, length, size = keys.shape
         gradient = gradient.tril()
-        held = _chunk(length, size) * QUERIES * length * size
-        spare, more = (ctx.work.buffer(name, keys, held) for name in ("sigmoids", "gradients"))
+        spare, more = (ctx.work.buffer(name, keys, _held(length, size)) for name in ("sigmoids", "gradients"))
         of_keys, of_queries = torch.empty_like(keys), torch.empty_like(queries)
         of_weight = torch.zeros_like(weight)
         for rows, e, f in _chunks(keys, queries):
@@ -151,6 +150,11 @@ class _Attention(torch.autograd.Function):
 def _chunk(length: int, size: int) -> int:
     """Return how many sequences are taken at a time: it depends on nothing else, nor do their sums."""
     return max(1, BLOCK // (QUERIES * length * size * FEWEST_SEQUENCES)) * FEWEST_SEQUENCES
+
+
+def _held(length: int, size: int) -> int:
+    """Return how many numbers a buffer holds: the same for all lengths that a block has room for."""
+    return max(BLOCK, FEWEST_SEQUENCES * QUERIES * length * size)
 
 
 def _chunks(keys: Tensor, queries: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
