@@ -73,6 +73,15 @@ def test_our_rows_stay_as_they_were_and_come_first() -> None:
     assert found.head(3).drop("published").equals(ours)
 
 
+def test_a_data_set_that_stands_for_the_papers_has_its_values_beside() -> None:
+    grid = load_grid("zhu2023/table8")
+    ours = row(grid, data="ml-1m-timed", victim="stamp", clone="stamp", attack="PTAQ")
+    found = with_published(table(ours), grid)
+    assert set(found["data"]) == {"ml-1m-timed"}
+    assert found.filter(pl.col("value").is_not_null())["published"].to_list() == [0.4705]
+    assert len(found) == len(published(grid.name)) == 27
+
+
 def test_of_a_part_only_its_published_values_are_shown() -> None:
     grid = narrowed(load_grid("zhu2023/table4"), {"data": ("ml-1m",), "attack": ("PTA", "PTAQ")}, 1)
     found = with_published(table(), grid)

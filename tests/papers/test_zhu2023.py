@@ -26,9 +26,9 @@ OWN = {f"zhu2023/{name}" for name in ("epochs", "patience", "undefended")}
 
 
 def test_every_table_with_attacks_and_every_figure_has_a_grid_tables_first() -> None:
-    tables = ("zhu2023/table4", "zhu2023/table5", "zhu2023/table7")
-    assert NAMES[:3] == tables
-    assert NAMES[3:-3] == tuple(sorted(PICTURES))
+    tables = ("zhu2023/table4", "zhu2023/table5", "zhu2023/table7", "zhu2023/table8")
+    assert NAMES[:4] == tables
+    assert NAMES[4:-3] == tuple(sorted(PICTURES))
     assert NAMES[-3:] == tuple(sorted(OWN))
 
 
@@ -80,6 +80,7 @@ def test_figures_have_a_picture_two_seeds_and_no_printed_values(name: str) -> No
             {("ml-1m", 5): 3, ("ta-feng", 5): 1, ("steam", 5): 1, ("ta-feng", 2): 2, ("steam", 2): 2},
         ),
         ("zhu2023/table7", {("ml-1m", 5): 2, ("ml-1m", 2): 1}),
+        ("zhu2023/table8", {("ml-1m-timed", 2): 3}),
     ],
 )
 def test_cells_have_the_seeds_that_are_promised(name: str, seeds: dict[tuple[str, int], int]) -> None:
@@ -102,6 +103,8 @@ def test_cells_have_the_seeds_that_are_promised(name: str, seeds: dict[tuple[str
         ("table7", "ml-1m", "ncf", "QSD Hinge+BPR", 0.2113),
         ("table7", "ml-1m", "lmf", "PTQ BPR+BPR", 0.3100),
         ("table8", "ml-1m", "sasrec", "QSD30", 0.5128),
+        ("table8", "ml-1m", "stamp", "QSD10", 0.2961),
+        ("table8", "ml-1m", "stamp", "PTD", 0.3948),
         ("table8", "ml-1m", "gru4rec", "PTAQ", 0.5013),
     ],
 )
@@ -124,8 +127,38 @@ def test_each_published_value_meets_one_attack_of_one_cell(name: str, count: int
     assert (grid.metric, grid.users) == ("agreement@50", "unqueried")
 
 
-def test_table_8_is_kept_for_later() -> None:
-    assert len(published("zhu2023/table8")) == 27
+def test_each_published_value_of_table_8_meets_one_attack_of_one_cell_on_the_users_whose_order_is_known() -> (
+    None
+):
+    grid = load_grid("zhu2023/table8")
+    theirs = published(grid.name).select("data", "victim", "attack").rows()
+    assert len(set(theirs)) == len(theirs) == 27
+    ours = {
+        (grid.stands_for[str(cell.labels["data"])], cell.labels["victim"], attack)
+        for cell in grid.cells()
+        for attack in grid.attacks
+    }
+    assert set(theirs) < ours
+    assert {attack for _, _, attack in ours - set(theirs)} == {"PTA", "QSD30(random)"}
+    assert (grid.metric, grid.users) == ("agreement@50", "unqueried")
+    assert {table.users for table in grid.further} == {"unseen", "all", "target"}
+
+
+def test_table_8_audits_what_reads_histories_and_holds_out_by_time() -> None:
+    for cell in load_grid("zhu2023/table8").cells():
+        spec = audit_spec(cell.values)
+        assert spec.split.heldout_by == "time"
+        assert spec.clone_spec() == spec.victim_spec()
+        assert spec.surrogates()["QSD5"].times == 5
+        assert spec.surrogates()["QSD30(random)"].drawing == "random"
+
+
+def test_a_part_of_table_8_keeps_its_further_tables_without_what_is_gone() -> None:
+    part = narrowed(load_grid("zhu2023/table8"), {"attack": ("QSD5", "PTD")}, None)
+    assert part.shown == ("constant", "auxiliary", "QSD5", "PTD")
+    assert [table.rows for table in part.further] == [(), ("QSD5",), ("victim",)]
+    part = narrowed(load_grid("zhu2023/table8"), {"attack": ("PTD",)}, None)
+    assert [table.rows for table in part.further] == [(), ("victim",)]
 
 
 def test_values_on_ml_1m_are_those_of_thirty_users_with_fifty_items() -> None:

@@ -57,12 +57,12 @@ def one_list_for_all(
     """
     one = None if constant is None else constant.value
     differ = None if diversity is None else diversity.value
-    alike = differ is not None and differ <= 1 - SAME
+    alike = differ is not None and 1 - differ >= SAME
     if alike or (one is not None and one >= SAME):
         seen = []
         if constant is not None and one is not None:
             seen.append(f"one constant list agrees {say(constant)} with it")
-        if diversity is not None and differ is not None:
+        if diversity is not None and alike:
             seen.append(f"two users’ lists differ in {say(diversity)} of their items")
         return (
             f"This recommender serves nearly the same list to everybody: {', and '.join(seen)}. What the "
