@@ -24,7 +24,9 @@ class MembershipSpec(BaseModel):
 
     Args:
         serving: ways to serve users, each measured by itself; the first one is the headline, and the one that
-            limits are held against. Or one text, separated by commas.
+            limits are held against. Or one text, separated by commas. A model that reads histories is shown a
+            stranger's as it is shown a member's: nothing is estimated, and ``fold-in`` and
+            ``everyone-folded`` are the same service.
         attacks: names of the rungs of the ladder, likewise. The blind panel comes with every audit.
         settings: by attack, what differs from the attack's own settings.
         rich: the classifier of rich list features, which several attacks share.
