@@ -17,7 +17,7 @@ def said(one: Planted) -> str:
     return f"<{one.value}>"
 
 
-SAME = "This recommender serves nearly the same list to everybody: "
+SAME = "This recommender serves nearly the same list to everybody, but for what each user has seen: "
 LITTLE = ". What the attacks reach says little about the model: there is little to steal."
 
 

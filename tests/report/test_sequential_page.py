@@ -76,8 +76,10 @@ def test_the_verdict_tells_unseen_users_and_what_needs_no_attack(sequential_valu
 
 def test_a_target_that_is_not_degenerate_is_not_called_so(sequential_values) -> None:
     text = " ".join(notes(sequential_values))
-    assert "to everybody:" not in text
+    assert "to everybody, but" not in text
     assert "cannot tell a clone" not in text
+    result = parse_result(sequential_values)
+    assert "says little" not in verdict(result, arrange(result))
 
 
 def test_attacks_no_better_than_no_attack_are_called_so(sequential_values) -> None:
@@ -92,9 +94,12 @@ def test_attacks_no_better_than_no_attack_are_called_so(sequential_values) -> No
 def test_a_target_with_one_list_for_all_is_called_so_before_all_else(sequential_values) -> None:
     found = notes(planted(sequential_values, constant=0.88, retrained=0.9, PTAQ=0.89))
     assert found[0] == (
-        "This recommender serves nearly the same list to everybody: one constant list agrees 88.0 % "
-        "(87.0–89.0) with it. What the attacks reach says little about the model: there is little to steal."
+        "This recommender serves nearly the same list to everybody, but for what each user has seen: one "
+        "constant list agrees 88.0 % (87.0–89.0) with it. What the attacks reach says little about the "
+        "model: there is little to steal."
     )
+    result = parse_result(sequential_values)
+    assert verdict(result, arrange(result)).endswith("says little about this recommender: see below.")
     values = planted(sequential_values, constant=0.7, retrained=0.72)
     assert notes(values)[0].startswith("One constant list, the same for everybody and chosen in hindsight,")
 

@@ -43,7 +43,9 @@ def one_list_for_all(
     """Return what to say of a recommender whose lists hardly depend on the user, ``None`` of any other.
 
     It serves nearly the same list to everybody where the constant list agrees with ``SAME`` of its items or
-    more, or where two users' lists differ in ``1 - SAME`` of their items or less. Of others, the constant
+    more, or where two users' lists differ in ``1 - SAME`` of their items or less. The first is the rule that
+    mostly counts: lists from which seen items are left out differ, too, where one ranking makes them all. Of
+    others, the constant
     list has reached the ceiling where the ceiling lies below the upper end of the constant list's interval,
     or where ``REACHED`` of the ceiling lies below its mean: there, agreement cannot tell a clone from one
     list for all, be it that the lists are alike or that two trainings of the recommender are not.
@@ -65,8 +67,9 @@ def one_list_for_all(
         if diversity is not None and alike:
             seen.append(f"two users’ lists differ in {say(diversity)} of their items")
         return (
-            f"This recommender serves nearly the same list to everybody: {', and '.join(seen)}. What the "
-            "attacks reach says little about the model: there is little to steal."
+            "This recommender serves nearly the same list to everybody, but for what each user has seen: "
+            f"{', and '.join(seen)}. What the attacks reach says little about the model: there is little to "
+            "steal."
         )
     if constant is None or one is None or ceiling is None or ceiling.value is None:
         return None

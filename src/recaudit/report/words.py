@@ -160,6 +160,8 @@ def verdict(result: Result, arranged: Arranged) -> str:
         sentences.append(
             f"{best.label} goes {number(100 * place)} % of the way from the popular list to that ceiling."
         )
+    if _one_list(arranged):
+        sentences.append("Yet agreement says little about this recommender: see below.")
     return " ".join(sentences)
 
 
