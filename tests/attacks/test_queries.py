@@ -203,6 +203,15 @@ class TestClone:
         assert torch.equal(two.shown(world().known).score(np.arange(30)), scores)
         assert not torch.equal(two.score(np.arange(30)), scores)
 
+    def test_it_reads_as_many_items_as_it_learned_from(self):
+        tails = histories([[*range(7, 17)], [3, 1, *range(7, 17)]])  # the second has two items more
+        for cut, alike in ((True, True), (False, False)):
+            clone, _ = stolen(short(cut=cut))  # from histories of 10 items; the model could read 20
+            one, two = clone.shown(tails).score(np.arange(2))
+            assert torch.equal(one, two) == alike
+            restored = short(cut=cut).attack(CLONE).restore(packed(clone), tails, Run(seed=0))
+            assert torch.equal(restored.score(np.arange(2)), torch.stack([one, two]))
+
     def test_a_seed_gives_the_same_clone_again_and_another_seed_another(self):
         clone = CLONE.model_copy(update={"dropout": 0.3})
         one, again, other = (stolen(short(), clone=clone, seed=seed)[0].tensors() for seed in (0, 0, 1))

@@ -46,6 +46,11 @@ class SyntheticQueries(BaseModel):
     - Their histories are as long as the target reads (200 items on MovieLens, 50 on sparser data), and they
       ask with thousands of them. A few thousand lists, as here, would be some twenty histories of 200 items,
       grown from as many first items; 50 is the shorter of their lengths.
+    - Histories shorter than what the clone could read leave its further positions untrained, and real
+      histories fill them. So the clone reads no more items of a history than it learned from (``cut``).
+      SASRec clones of a SASRec that reads 50 items, from 1,800 lists on ml-1m-timed, agreed with it at 0.37
+      so, from histories of 20 items and of 50 alike, and without the cut, from histories of 20, at 0.25 (one
+      run each).
     - Their target may list what a history holds, so that such items are drawn as negatives too. An oracle
       never lists them, so that their absence says nothing: here they are not drawn.
     - They take the full histories' lists to stop by and train on those of the shorter prefixes; here whole
@@ -54,6 +59,7 @@ class SyntheticQueries(BaseModel):
     Args:
         times: lists to ask for, in multiples of the queried and validation users together: QSDk asks k times.
         length: items of a synthetic history; no longer than the clone reads.
+        cut: have the clone read the last ``length`` items of a history, though its model could read more.
         drawing: how a history grows; ``random`` is the authors' baseline.
         validation_share: of the histories, kept for stopping, at least one; their lists are paid for too.
         ranking_margin: between neighbours in a list; 0.5 in the authors' code and in Zhu et al. (A.1.4).
@@ -69,6 +75,7 @@ class SyntheticQueries(BaseModel):
 
     times: float = Field(default=30, gt=0)
     length: int = Field(default=50, ge=1)
+    cut: bool = True
     drawing: Drawing = "autoregressive"
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     ranking_margin: float = Field(default=0.5, ge=0)
@@ -137,8 +144,12 @@ class SyntheticQueriesAttack:
         return model.shown(known)
 
     def _reader(self) -> SequentialSpec:
+        """Return the clone's model, that reads as much as it is meant to."""
         if isinstance(self.clone, SequentialSpec):
-            return self.clone
+            if not self.settings.cut:
+                return self.clone
+            max_length = min(self.settings.length, self.clone.max_length)
+            return self.clone.model_copy(update={"max_length": max_length})
         raise UsageError(
             f"clone: {self.clone.model!r} knows users by number alone and cannot learn from synthetic "
             "histories; take a clone that reads histories (sasrec, stamp, gru4rec)"
