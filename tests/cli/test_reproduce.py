@@ -176,9 +176,10 @@ def test_the_list_without_data_names_all_and_makes_no_store(recaudit, monkeypatc
     assert len(membership) == 10
     assert all("no data" in row for name, row in zip(names, rows, strict=True) if name != STATISTICS)
     lines = [line for line in out.splitlines() if line.startswith("No data: ")]
-    assert len(lines) == 2, "what several lack is said once"
+    assert len(lines) == 3, "what several lack is said once"
     assert "run: recaudit data fetch ml-latest-small" in lines[0]
     assert "run: recaudit data fetch ml-1m" in lines[1]
+    assert "the data set ml-1m-timed is not here" in lines[2]
     assert not list(tmp_path.iterdir())
 
 
