@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recaudit.attacks.stealing.synthesis import prefixes, synthesised
+from recaudit.attacks.stealing.synthesis import Synthesised, synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models.base import TopK
@@ -173,7 +173,8 @@ class TestRandom:
 
 
 def test_prefixes_are_users_of_their_own():
-    found = prefixes(histories([5, 2, 9], [7], [0, 5]))
+    sequences = histories([5, 2, 9], [7], [0, 5])
+    found = Synthesised(sequences=sequences, lists=np.zeros((6, 1), dtype=np.int64)).prefixes
     assert [found.history(user).tolist() for user in range(found.n_users)] == [
         [5], [5, 2], [5, 2, 9], [7], [0], [0, 5],
     ]  # fmt: skip

@@ -64,6 +64,17 @@ def test_of_no_users_is_empty(small):
     assert small.of_users(np.array([], dtype=np.int64)).n_users == 0
 
 
+def test_up_to_gives_each_beginning_of_a_history_as_a_user(small):
+    found = small.up_to(np.array([6, 1, 2, 5, 3]))
+    assert [found.history(user).tolist() for user in range(found.n_users)] == [
+        [0, 1, 3], [2], [2, 0], [0, 1], [1],
+    ]  # fmt: skip
+    assert found.user_ids.to_list() == [0, 1, 2, 3, 4]
+    assert found.ratings.tolist() == [4, 5, 6, 1, 1, 2, 4, 5, 3]
+    assert found.n_items == 5
+    assert small.up_to(np.zeros(0, dtype=np.int64)).n_users == 0
+
+
 def test_where_drops_users_left_with_nothing(small):
     part = small.where(np.array([False, True, False, True, False, True]))
     assert part.user_ids.to_list() == [10, 12]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recaudit.attacks.base import Knowledge
 from recaudit.attacks.stealing.lists import ListedItems
-from recaudit.attacks.stealing.synthesis import Drawing, Synthesised, prefixes, synthesised
+from recaudit.attacks.stealing.synthesis import Drawing, Synthesised, synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
@@ -183,7 +183,7 @@ class SyntheticQueriesAttack:
         settings, n_sequences = self.settings, found.sequences.n_users
         n_kept = min(max(1, round(settings.validation_share * n_sequences)), n_sequences - 1)
         kept, learned = found[:n_kept], found[n_kept:]
-        judged = prefixes(kept.sequences)
+        judged = kept.prefixes
         judge = clone.recommender(network, judged, device=run.device)
         users, k = np.arange(judged.n_users), kept.lists.shape[1]
 
@@ -194,7 +194,7 @@ class SyntheticQueriesAttack:
         examples = ListedItems(
             users=np.arange(n_prefixes),
             lists=learned.lists,
-            excluded=prefixes(learned.sequences),
+            excluded=learned.prefixes,
             n_users=n_prefixes,
             n_items=judged.n_items,
             negatives=settings.negatives,

@@ -11,7 +11,7 @@ from recaudit.data.interactions import Interactions
 from recaudit.oracle.oracle import Oracle
 from recaudit.rng import numpy_generator
 
-__all__ = ["Drawing", "Synthesised", "prefixes", "synthesised"]
+__all__ = ["Drawing", "Synthesised", "synthesised"]
 
 Drawing = Literal["autoregressive", "random"]
 
@@ -27,6 +27,11 @@ class Synthesised:
 
     sequences: Interactions
     lists: Int64[np.ndarray, "N k"]
+
+    @property
+    def prefixes(self) -> Interactions:
+        """The prefix that ends with each interaction, as a user of its own."""
+        return self.sequences.up_to(np.arange(1, len(self.sequences.items) + 1))
 
     def __getitem__(self, part: slice) -> "Synthesised":
         """Return some of the sequences with their lists; ``part`` has no step."""
@@ -118,18 +123,3 @@ def _listed(
     new = (lists >= 0) & np.take_along_axis(free, np.maximum(lists, 0), axis=1)
     drawn = np.take_along_axis(lists, _uniformly(numbers, new)[:, None], axis=1)[:, 0]
     return np.where(new.any(axis=1), drawn, otherwise)
-
-
-def prefixes(sequences: Interactions) -> Interactions:
-    """Return the history up to each interaction, itself included, in their order, as a user of its own."""
-    begins = np.repeat(sequences.offsets[:-1], sequences.lengths)
-    lengths = np.arange(len(begins)) - begins + 1
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - begins, lengths)
-    return Interactions(
-        name=sequences.name,
-        offsets=offsets,
-        items=sequences.items[places],
-        user_ids=pl.Series(np.arange(len(lengths))),
-        item_ids=sequences.item_ids,
-    )
