@@ -14,10 +14,9 @@ from recaudit.models.networks import Dropout, ItemVectors, glorot
 from recaudit.models.sequences import SequenceNetwork
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import ItemVectorMaker, plain_items
+from recaudit.models.training import Optimisation
 
 __all__ = ["GRU4Rec"]
-
-INITIAL_SCALE = 0.02
 
 
 class GRU4Rec(SequentialSpec):
@@ -39,6 +38,8 @@ class GRU4Rec(SequentialSpec):
         layers: number of layers.
         tables: ``shared`` item vectors, or ``separate`` ones for inputs and outputs.
         dropout: share of the entries that training leaves out, of input vectors and of each layer's states.
+        optimisation: Adam's settings; its steps are longer than other models', as the first epochs otherwise
+            pass with lists of popular items.
     """
 
     model: Literal["gru4rec"] = "gru4rec"
@@ -46,6 +47,7 @@ class GRU4Rec(SequentialSpec):
     layers: int = Field(default=1, ge=1)
     tables: Literal["shared", "separate"] = "shared"
     dropout: float = Field(default=0.2, ge=0, lt=1)
+    optimisation: Optimisation = Optimisation(learning_rate=3e-3)
 
     def network(
         self,
@@ -54,13 +56,17 @@ class GRU4Rec(SequentialSpec):
         generator: torch.Generator,
         make_items: ItemVectorMaker = plain_items,
     ) -> SequenceNetwork:
-        """Return vectors from N(0, 0.02²), and weights that are Glorot-uniform gate by gate."""
+        """Return vectors from N(0, 1/D), and weights that are Glorot-uniform gate by gate.
+
+        Smaller vectors begin with states near zero, whose lists are the popular items for longer.
+        """
         del n_users
+        scale = self.embedding_size**-0.5
         names = ("shared",) if self.tables == "shared" else ("inputs", "outputs")
         items = {
             name: make_items(
                 name,
-                nn.Parameter(torch.randn(n_items, self.embedding_size, generator=generator) * INITIAL_SCALE),
+                nn.Parameter(torch.randn(n_items, self.embedding_size, generator=generator) * scale),
             )
             for name in names
         }
