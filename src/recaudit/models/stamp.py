@@ -128,7 +128,7 @@ class _Attention(torch.autograd.Function):
         keys, queries, weight = ctx.saved_tensors
         _, length, size = keys.shape
         gradient = gradient.tril()
-        spare, more = (ctx.work.buffer(name, keys, _held(length, size)) for name in ("sigmoids", "gradients"))
+        spare = ctx.work.buffer("sigmoids", keys, _held(length, size))
         of_keys, of_queries = torch.empty_like(keys), torch.empty_like(queries)
         of_weight = torch.zeros_like(weight)
         for rows, e, f in _chunks(keys, queries):
@@ -138,10 +138,9 @@ class _Attention(torch.autograd.Function):
                 flat = s.view(-1, size)
                 pairs = gradient[rows, block, : block.stop].permute(1, 2, 0).reshape(-1)
                 of_weight += pairs @ flat
-                g = torch.mul(flat, pairs[:, None], out=more[: s.numel()].view_as(flat))
-                g = g.addcmul_(g, flat, value=-1).view_as(s)
-                torch.sum(g, dim=1, out=of_f[block])
-                of_e[: block.stop] += g.sum(dim=0)
+                flat.addcmul_(flat, flat, value=-1).mul_(pairs[:, None])  # they are ∂a s (1 - s) now
+                torch.sum(s, dim=1, out=of_f[block])
+                of_e[: block.stop] += s.sum(dim=0)
             of_keys[rows] = of_e.view(length, -1, size).transpose(0, 1)
             of_queries[rows] = of_f.view(length, -1, size).transpose(0, 1)
         return of_keys.mul_(weight), of_queries.mul_(weight), of_weight, None
