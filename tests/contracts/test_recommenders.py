@@ -19,7 +19,7 @@ from recaudit.models.registry import MODELS, model_spec
 from recaudit.models.saving import load_model, save_model
 from recaudit.models.training import GradientDescent, Optimisation, Stopping
 
-NAMES = "bpr, item-knn, lfm, lmf, ncf, popularity, private-item-knn, private-lfm"
+NAMES = "bpr, gru4rec, item-knn, lfm, lmf, ncf, popularity, private-item-knn, private-lfm, sasrec, stamp"
 QUICK = {
     "embedding_size": 8,
     "optimisation": Optimisation(learning_rate=0.03, batch_size=256),
