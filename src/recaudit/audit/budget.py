@@ -12,7 +12,7 @@ from recaudit.data.split import Split
 from recaudit.errors import UsageError
 from recaudit.rng import numpy_generator
 
-__all__ = ["affordable", "check_budget", "lists_asked"]
+__all__ = ["affordable", "check_budget"]
 
 
 def affordable(spec: AuditSpec, split: Split) -> Int64[np.ndarray, "Q"]:
@@ -36,11 +36,6 @@ def affordable(spec: AuditSpec, split: Split) -> Int64[np.ndarray, "Q"]:
     return np.sort(generator.permutation(split.queried)[:left])
 
 
-def lists_asked(settings: SyntheticQueries, queried: int, validation: int) -> int:
-    """Return how many lists synthetic queries ask for beside so many queried and validation users."""
-    return round(settings.times * (queried + validation))
-
-
 def check_budget(attacks: Mapping[str, Settings], split: Split, *, queried: int, budget: int | None) -> None:
     """Refuse attacks that synthesise histories where that would fail after hours of training.
 
@@ -57,9 +52,9 @@ def check_budget(attacks: Mapping[str, Settings], split: Split, *, queried: int,
     for name, settings in attacks.items():
         if not isinstance(settings, SyntheticQueries):
             continue
-        lists = lists_asked(settings, queried, len(split.validation))
+        lists = settings.n_lists(queried + len(split.validation))
         if budget is not None and lists > budget:
-            enough = lists_asked(settings, len(split.queried), len(split.validation))
+            enough = settings.n_lists(len(split.queried) + len(split.validation))
             raise UsageError(
                 f"queries={budget} is less than the {lists} lists that {name} asks for; raise queries to "
                 f"{enough}, or lower settings.{name}.times"

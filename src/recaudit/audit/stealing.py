@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from recaudit.attacks.base import Knowledge
 from recaudit.attacks.stealing.queries import SyntheticQueries
-from recaudit.audit.budget import affordable, check_budget, lists_asked
+from recaudit.audit.budget import affordable, check_budget
 from recaudit.audit.judging import by_role, constant_lists, quality, unseen_users, values_of, variety
 from recaudit.audit.spec import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, AuditSpec
 from recaudit.audit.stealing_spec import Attack
@@ -241,7 +241,7 @@ class Stealing:
             "device": self.run.device,
         }
         if isinstance(settings, SyntheticQueries):  # it sees no user, and counts them for its lists
-            inputs["lists"] = lists_asked(settings, len(self.queried), len(self.split.validation))
+            inputs["lists"] = settings.n_lists(len(self.queried) + len(self.split.validation))
         else:
             alone = settings.auxiliary == "none"
             inputs["split"] = self._digest_without_auxiliary if alone else self._split_digest

@@ -83,6 +83,10 @@ class SyntheticQueries(BaseModel):
     negatives: int = Field(default=1, ge=1)
     stopping: Stopping = Stopping(epochs=500, evaluate_every=5, patience=30)
 
+    def n_lists(self, n_users: int) -> int:
+        """Return how many lists are asked for where PTQ would ask for those of ``n_users``."""
+        return round(self.times * n_users)
+
     def attack(self, clone: TrainedSpec) -> "SyntheticQueriesAttack":
         """Return the attack whose clone is of this model."""
         return SyntheticQueriesAttack(self, clone)
@@ -104,7 +108,7 @@ class SyntheticQueriesAttack:
                 that length cannot be read, be grown or be divided into those to learn from and to stop by.
         """
         settings = self.settings
-        lists = round(settings.times * (len(knowledge.queried) + len(knowledge.validation)))
+        lists = settings.n_lists(len(knowledge.queried) + len(knowledge.validation))
         clone = self._checked(lists, knowledge.n_items)
         oracle.check_reads_histories()
         oracle.check_budget(lists)
