@@ -182,7 +182,7 @@ def quick(kind, **settings):
         embedding_size=SIZE,
         max_length=LENGTH,
         optimisation=Optimisation(learning_rate=0.03, batch_size=128),
-        **{"stopping": Stopping(epochs=12, evaluate_every=3, patience=12), **settings},
+        **{"stopping": Stopping(epochs=8, evaluate_every=2, patience=8), **settings},
     )
 
 
@@ -196,12 +196,12 @@ def hit_rate(recommender, histories):
 
 @parametrize_kind
 def test_an_order_is_learned_and_told_to_strangers(kind):
-    data, strangers = on_a_circle(200), on_a_circle(100, seed=1)
+    data, strangers = on_a_circle(500), on_a_circle(100, seed=1)
     spec = quick(kind)
     fitted = spec.fit(data, Run(seed=0))
     assert hit_rate(spec.recommender(network(spec), data), data) < 0.3
-    assert hit_rate(fitted, data) > 0.97
-    assert hit_rate(fitted.shown(strangers), strangers) > 0.97
+    assert hit_rate(fitted, data) > 0.95
+    assert hit_rate(fitted.shown(strangers), strangers) > 0.95
 
 
 @parametrize_kind
