@@ -21,12 +21,15 @@ from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.cold_start import FoldedExamples, FoldsIn, fold_in, fresh_users, shown_part
 from recaudit.models.factorization import BPR, LMF
 from recaudit.models.fitting import fit_once, fit_stage, fold_once
+from recaudit.models.gru4rec import GRU4Rec
 from recaudit.models.lfm import LFM
 from recaudit.models.ncf import NCF
 from recaudit.models.private import PrivateItemKNN, PrivateLFM
 from recaudit.models.ranking import top_k
 from recaudit.models.registry import MODELS
+from recaudit.models.sasrec import SASRec
 from recaudit.models.saving import load_model, save_model
+from recaudit.models.stamp import STAMP
 from recaudit.models.training import GradientDescent, Optimisation, Stopping
 from recaudit.rng import numpy_generator
 from recaudit.store import Store
@@ -52,8 +55,11 @@ SPECS = {
     "popularity": Popularity(),
     "private-item-knn": PrivateItemKNN(epsilon=30.0, threshold=0),
     "private-lfm": PrivateLFM(embedding_size=4, negatives=1, learning_rate=0.05, epsilon=30.0),
+    "sasrec": SASRec(**ADAM),
+    "stamp": STAMP(**ADAM),
+    "gru4rec": GRU4Rec(**ADAM, hidden=8),
 }
-CLOSED_FORM = {"item-knn", "popularity", "private-item-knn", "private-lfm"}
+CLOSED_FORM = {"item-knn", "popularity", "private-item-knn", "private-lfm", "sasrec", "stamp", "gru4rec"}
 """What folds in without random numbers."""
 OWN = ("users", "user_bias", "histories")
 """What names of tensors of a user begin with."""
