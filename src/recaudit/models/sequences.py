@@ -37,7 +37,7 @@ __all__ = [
 BUCKET = 16
 """Sequences whose lengths fall into the same range of so many are batched together."""
 
-SequenceLoss = Literal["cross-entropy"] | SampledLoss
+SequenceLoss = Literal["cross-entropy", SampledLoss]
 
 
 class SequenceNetwork(TrainedNetwork, ABC):
