@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from recaudit.attacks.base import Knowledge, StealingAttack
 from recaudit.attacks.stealing import queries as module
-from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries, margin_ranking
+from recaudit.attacks.stealing.lists import stealing_loss
+from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries
 from recaudit.attacks.stealing.synthesis import synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
@@ -240,7 +241,9 @@ class TestTraining:
         scores = torch.tensor([[2.0, 1.0, 0.0], [1.0, 1.2, 0.0], [1.9, 0.0, 0.1], [0.0, 1.0, -1.0]])
         ranked = [0.0, 0.7, 0.5]
         recommended = [0.15 + 0.0, 0.0 + 0.25, 0.35 + 0.0]
-        assert margin_ranking(0.5, 0.25)(scores).item() == pytest.approx(sum(ranked + recommended) / 3)
+        assert stealing_loss("hinge", "hinge", 0.25, ranking_margin=0.5)(scores).item() == pytest.approx(
+            sum(ranked + recommended) / 3
+        )
 
     @pytest.fixture
     def objective(self, monkeypatch):

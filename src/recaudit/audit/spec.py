@@ -154,7 +154,9 @@ class AuditSpec(BaseModel):
 
     @model_validator(mode="after")
     def _all_known(self) -> "AuditSpec":
-        check_histories_read(self.surrogates(), victim=self.victim_spec(), clone=self.clone_spec())
+        attacks, victim, clone = self.surrogates(), self.victim_spec(), self.clone_spec()
+        if "stealing" in self.measured:
+            check_histories_read(attacks, victim=victim, clone=clone)
         self.split_spec()
         if self.defence is not None and self.defence.mixed > self.k:
             raise UsageError(

@@ -46,7 +46,7 @@ class GRU4Rec(SequentialSpec):
     hidden: int = Field(default=128, ge=1)
     layers: int = Field(default=1, ge=1)
     tables: Literal["shared", "separate"] = "shared"
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, le=0.99)
     optimisation: Optimisation = Optimisation(learning_rate=3e-3)
 
     def network(

@@ -120,6 +120,9 @@ class Dropout(nn.Module):
 
     torch's own draws come from its global source, at eight times the time on a processor: here an entry has a
     byte, so the share is rounded to 1/256.
+
+    Args:
+        share: at most 0.99.
     """
 
     def __init__(self, share: float) -> None:

@@ -38,7 +38,7 @@ class SASRec(SequentialSpec):
     model: Literal["sasrec"] = "sasrec"
     blocks: int = Field(default=2, ge=1)
     heads: int = Field(default=1, ge=1)
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, le=0.99)
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "SASRec":

@@ -27,7 +27,7 @@ class SavedModel(BaseModel):
     Args:
         recaudit: the version that wrote it.
         spec: the recommender's hyperparameters.
-        n_users: users it knows.
+        n_users: users it knows; a model that reads histories may have been shown none.
         n_items: items in its catalogue.
         fingerprint: of the interactions it was fitted to.
         sha256: of the weights' file; ``None`` where a version before checksums wrote it.
@@ -37,7 +37,7 @@ class SavedModel(BaseModel):
 
     recaudit: str
     spec: dict[str, object]
-    n_users: int = Field(ge=1)
+    n_users: int = Field(ge=0)
     n_items: int = Field(ge=1)
     fingerprint: str
     sha256: str | None = None

@@ -262,8 +262,8 @@ class Prefixes:
 class PrefixScores:
     """The objective of examples that name prefixes as users, and items.
 
-    Examples of one history fall into the same batch, so that each history is encoded once an epoch; histories
-    come in random order.
+    Examples of one history stand side by side, so that few histories are encoded for a batch, and histories
+    of like length, so that little is padded; batches come in random order.
 
     Args:
         network: gives the scores.

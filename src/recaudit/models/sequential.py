@@ -95,7 +95,8 @@ class SequentialRecommender(FittedNetwork):
     def score(self, users: Int64[np.ndarray, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items after the users' histories, on the network's device.
 
-        A user's scores do not depend on who else is asked for.
+        A user's state does not depend on who else is asked for, nor does a list of :func:`top_k`; scores of
+        fewer than eight users at once, and those of fused item vectors, may differ in the last bit.
 
         Raises:
             UsageError: where it has been shown no histories.

@@ -117,7 +117,7 @@ class Objective(Protocol):
 
         Args:
             generator: the stream to draw from.
-            batch_size: examples of a batch, at most.
+            batch_size: examples of a batch, as near as whole sequences allow where they are sequences.
             device: where the batches' tensors are wanted.
         """
 

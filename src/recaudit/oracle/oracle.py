@@ -56,9 +56,8 @@ class _Answers:
 class Oracle:
     """A victim as an outsider meets it: who asks for lists gets items in order, and nothing else.
 
-    Lists are asked for by user number, or by histories that are shown, where the victim reads any
-    (:attr:`reads_histories`). Victim and defence stay in closures: no attribute leads to them. Scores never
-    leave.
+    Lists are asked for by user number, or by histories that are shown, where the victim reads any. Victim and
+    defence stay in closures: no attribute leads to them. Scores never leave.
 
     Args:
         victim: the recommender to ask.
@@ -177,11 +176,6 @@ class Oracle:
         lists = self._counted(self._serve.histories(histories))
         self._sequences.update(histories.user_ids.to_list())
         return lists
-
-    @property
-    def reads_histories(self) -> bool:
-        """Whether :meth:`query_histories` is answered."""
-        return self._serve.refusal() is None
 
     def check_reads_histories(self) -> None:
         """Ask nothing, and raise what :meth:`query_histories` would where no history is read.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -74,22 +74,31 @@ class ListedItems:
 
 
 def stealing_loss(
-    ranking: PairLoss, positive_item: PairLoss, margin: float
+    ranking: PairLoss, positive_item: PairLoss, margin: float, *, ranking_margin: float | None = None
 ) -> Callable[[Float32[Tensor, "M B"]], Float32[Tensor, ""]]:
     """Return L_S = L_r + L_p (Eq. 10) of scores as :class:`ListedItems` draws them, a mean over listed items.
 
     L_r (Eq. 11) compares an item with the next of its list, L_p (Eq. 12) with items drawn from outside it.
-    Zhu et al. use BPR for L_r and the hinge for L_p, and for QSD the hinge for both (their Table 7).
+    Zhu et al. use BPR for L_r and the hinge for L_p, and for QSD the hinge for both (their Table 7), which is
+    the distillation loss of Yue et al. (2021). The last item of a list has no next one: its L_r is constant.
+
+    Args:
+        ranking: L_r.
+        positive_item: L_p.
+        margin: of the hinge.
+        ranking_margin: of L_r's hinge, where it is another.
     """
-    pair: dict[PairLoss, Callable[[Tensor, Tensor], Tensor]] = {
-        "bpr": losses.bpr,
-        "hinge": lambda preferred, other: losses.hinge(preferred, other, margin),
-    }
+
+    def pair(kind: PairLoss, margin: float) -> Callable[[Tensor, Tensor], Tensor]:
+        return losses.bpr if kind == "bpr" else partial(losses.hinge, margin=margin)
+
+    rank = pair(ranking, margin if ranking_margin is None else ranking_margin)
+    recommend = pair(positive_item, margin)
 
     def loss(scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
         listed, following, drawn = scores[0], scores[1], scores[2:]
-        ranked = pair[ranking](listed, following)
-        recommended = pair[positive_item](listed.expand_as(drawn), drawn).sum(dim=0)
+        ranked = rank(listed, following)
+        recommended = recommend(listed.expand_as(drawn), drawn).sum(dim=0)
         return (ranked + recommended).mean()
 
     return loss

@@ -4,21 +4,18 @@ Yue, He, Zeng and McAuley: Black-Box Attacks on Sequential Recommenders via Data
 2021. Zhu et al. (2023, Table 8) compare their attacks with it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from recaudit.attacks.base import Knowledge
-from recaudit.attacks.stealing.lists import ListedItems
+from recaudit.attacks.stealing.lists import ListedItems, stealing_loss
 from recaudit.attacks.stealing.synthesis import Drawing, Synthesised, synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
-from recaudit.models import losses
 from recaudit.models.base import Run, TrainingLog
 from recaudit.models.fitting import unpacked
 from recaudit.models.ranking import top_k
@@ -208,7 +205,9 @@ class SyntheticQueriesAttack:
             network=network,
             prefixes=Prefixes.all_of(learned.sequences, clone.max_length),
             examples=examples,
-            of_scores=margin_ranking(settings.ranking_margin, settings.positive_item_margin),
+            of_scores=stealing_loss(
+                "hinge", "hinge", settings.positive_item_margin, ranking_margin=settings.ranking_margin
+            ),
         )
         return train(
             network,
@@ -219,28 +218,6 @@ class SyntheticQueriesAttack:
             run=run,
             stage="clone, synthetic queries",
         )
-
-
-def margin_ranking(
-    ranking_margin: float, positive_item_margin: float
-) -> Callable[[Float32[Tensor, "M B"]], Float32[Tensor, ""]]:
-    r"""Return the distillation loss of scores as ``ListedItems`` draws them, a mean over listed items.
-
-    With a list's items in order and an item n_i drawn for each,
-
-    .. math::
-        \max(0, m_r - (s_i - s_{i+1})) + \max(0, m_p - (s_i - s_{n_i}))
-
-    (Yue et al. 2021). The last item has no next one; its first term is constant.
-    """
-
-    def loss(scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
-        listed, following, drawn = scores[0], scores[1], scores[2:]
-        ranked = losses.hinge(listed, following, ranking_margin)
-        recommended = losses.hinge(listed.expand_as(drawn), drawn, positive_item_margin).sum(dim=0)
-        return (ranked + recommended).mean()
-
-    return loss
 
 
 QSD_PROPER: Mapping[str, SyntheticQueries] = {

@@ -33,7 +33,8 @@ class Surrogate(BaseModel):
     Phase one trains the clone on the known users' interactions as the clone's own model trains, stopped on
     a validation slice of them. Phase two fine-tunes it on the queried users' lists, stopped on the agreement
     with the lists of the attacker's validation users; without phase one (QSD), users outside the queries have
-    no trained vector, and it stops on the agreement with the queried lists themselves.
+    no trained vector, and it stops on the agreement with the queried lists themselves. A clone that reads
+    histories has no users' vectors: it learns the lists as answers to the known users' histories, in QSD too.
 
     Args:
         interactions: train on the known users' interactions (phase one).
