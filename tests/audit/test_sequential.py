@@ -1,14 +1,17 @@
 """Audits in which victim or clone reads histories: unseen users, one list for all, the auxiliary model."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recaudit.audit import AuditResult, AuditSpec, judging, run_audit
 from recaudit.audit.judging import constant_lists, unseen_users
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
+from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError
@@ -212,11 +215,45 @@ def test_the_constant_list_by_hand(values) -> None:
     target = load(values["data"])
     served = np.full((target.n_users, 2), -1)
     served[:3] = [[7, 5], [5, 9], [9, 30]]
-    # 5 and 9 are listed twice, 7 and 30 once; of the rest, the lowest number comes first.
-    ranking = [5, 9, 7, 30, *(item for item in range(40) if item not in (5, 7, 9, 30))]
+    listed = {5: 2, 9: 2, 7: 1, 30: 1}
+    unseen = target.n_users - target.popularity
+    # Of items that nobody lists, and of equals, the lowest number comes first.
+    ranking = sorted(range(40), key=lambda item: (-Fraction(listed.get(item, 0), int(unseen[item])), item))
+    assert set(ranking[:4]) == set(listed)
     found = constant_lists(TopK(items=served), np.array([4, 0]), target).items
     for user, mine in zip((4, 0), found, strict=True):
         assert mine.tolist() == [item for item in ranking if item not in target.history(user)][:2]
+
+
+def test_the_constant_list_finds_the_one_ranking_that_counts_miss() -> None:
+    """All lists are the first two unseen items of 0, 1, 2, 3; nine of ten users have seen 0, 1 or both."""
+    seen = [[0, 1], [0, 1], [0, 1], [0, 1], [0], [0], [1], [1], [1], [4]]
+    target = Interactions(
+        name="planted",
+        offsets=np.cumsum([0, *map(len, seen)]),
+        items=np.array([item for history in seen for item in history], dtype=np.int32),
+        user_ids=pl.Series(range(10)),
+        item_ids=pl.Series(range(5)),
+    )
+    everybody = np.arange(10)
+    served = np.array([[item for item in range(4) if item not in history][:2] for history in seen])
+    # Listed 4, 3, 9 and 4 times, by 4, 3, 10 and 10 users who have not seen the item.
+    assert np.bincount(served.ravel()).tolist() == [4, 3, 9, 4]
+    np.testing.assert_array_equal(constant_lists(TopK(items=served), everybody, target).items, served)
+    by_count = [[item for item in (2, 0, 3, 1) if item not in history][:2] for history in seen]
+    assert agreement(served, np.array(by_count)).mean() == 0.85
+
+
+def test_an_item_that_everybody_has_seen_is_listed_to_nobody() -> None:
+    target = Interactions(
+        name="planted",
+        offsets=np.array([0, 1, 2]),
+        items=np.array([2, 2], dtype=np.int32),
+        user_ids=pl.Series(["a", "b"]),
+        item_ids=pl.Series(range(4)),
+    )
+    lists = constant_lists(TopK(items=np.array([[3], [3]])), np.array([1]), target).items
+    assert lists.tolist() == [[3]]
 
 
 def test_a_constant_victim_is_found_out(sequential) -> None:

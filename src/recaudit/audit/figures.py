@@ -26,7 +26,7 @@ def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row
     less than ``NARROWEST`` lies between the two. Seconds, what was asked and the share of the catalogue that
     is shown are means over seeds, and their ends the least and the greatest.
 
-    Where a model reads histories, the best constant list has its place too, and where the clone does, the
+    Where a model reads histories, the constant list has its place too, and where the clone does, the
     auxiliary model alone is told as an attack is.
     """
     table = _Rows(spec, name, seeds)

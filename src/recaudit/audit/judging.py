@@ -1,4 +1,4 @@
-"""What of lists is judged: metrics by role, the best constant list, and what a victim serves to everybody."""
+"""What of lists is judged: metrics by role, the constant list, and what a victim serves to everybody."""
 
 import numpy as np
 import torch
@@ -77,18 +77,25 @@ def variety(served: TopK, n_items: int) -> dict[str, Float64[np.ndarray, "_"]]:
 
 
 def constant_lists(served: TopK, users: Int64[np.ndarray, "J"], target: Interactions) -> TopK:
-    """Return what the best constant list gives each of ``users``.
+    """Return what one list, the same for everybody, gives each of ``users``.
 
-    Items are ranked by how many of the victim's lists hold them, ties by item number, and a user gets the
-    first k that the user has not seen. This is hindsight: the ranking is counted on the lists of all the
-    target's users, those among them that are judged, which no attacker gets to see. It tells how much of a
-    victim's lists one list for all comes to, so that what an attack adds to that can be told.
+    Items are ranked by ``c_i / (U - s_i)``, the number of the victim's lists that hold item i over that of
+    the users who have not seen it, ties by item number, and a user gets the first k that the user has not
+    seen. Where one ranking makes all of the victim's lists, this comes close to it, while counts alone put
+    items that many have seen too low. It is close to the best constant list, not the best one.
+
+    This is hindsight: the ranking is counted on the lists of all the target's users, those among them that
+    are judged, which no attacker gets to see. It tells how much of a victim's lists one list for all comes
+    to, so that what an attack adds to that can be told.
 
     Args:
         served: the victim's lists of all the target's users.
         users: whom the list is for.
         target: the histories of all the target's users.
     """
-    counts = torch.from_numpy(times_listed(served.items, target.n_items).astype(np.float32))
-    ranking = PopularityRecommender(counts, n_users=target.n_users)
+    listed, unseen = times_listed(served.items, target.n_items), target.n_users - target.popularity
+    shares = np.divide(listed, unseen, out=np.zeros(target.n_items), where=unseen > 0)
+    # Their ranks, which float32 holds exactly, as it does not hold close shares.
+    ranks = np.unique(shares, return_inverse=True)[1].astype(np.float32)
+    ranking = PopularityRecommender(torch.from_numpy(ranks), n_users=target.n_users)
     return top_k(ranking, users, target, served.items.shape[1])

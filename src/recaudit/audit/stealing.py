@@ -41,7 +41,7 @@ class Stealing:
     Where the clone reads histories, it is shown those of users of the target whom the attacker has never
     seen too (the role ``unseen``), and the auxiliary model alone is judged like an attack that asks for
     nothing: it is shown the same histories, also the items in them that ``common_items`` keeps attacks from
-    matching. The best constant list stands beside all this wherever victim or clone read histories.
+    matching. The constant list stands beside all this wherever victim or clone read histories.
 
     Args:
         spec: what to measure.
@@ -193,6 +193,8 @@ class Stealing:
     def _judged_stage(self, row: str) -> Stage:
         """Return what names a row's values: the model behind it, whom it is judged by and on whom."""
         behind: Mapping[str, Any] = {"model": row}
+        if row == CONSTANT:  # what was stored before ranked items by counts
+            behind = {"model": row, "ranked_by": "share of the users who have not seen the item"}
         if row in self._fitted:
             behind = {"model": fit_stage(*self._fitted[row]).hash}
         elif row in self._surrogates:
