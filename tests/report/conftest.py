@@ -237,11 +237,17 @@ def sequential_values(values: dict[str, Any]) -> dict[str, Any]:
         if attack not in {"popularity", "constant", "auxiliary", "retrained"}:
             counts = {"lists": lists, "users": lists - sequences, "sequences": sequences, "calls": calls}
             rows += [_row(attack, "all", metric, count) for metric, count in counts.items()]
+    synthetic = {
+        "QSD5": {"times": 5.0, "length": 20, "drawing": "autoregressive"},
+        "QSD30": {"times": 30, "length": 20, "drawing": "autoregressive"},
+        "QSD5(random)": {"times": 5, "length": 20, "drawing": "random"},
+    }
     served = {"recall@50": 0.31, "ndcg@50": 0.12, "diversity@50": 0.83, "coverage@50": 0.61}
     rows += [_row("victim", "target", metric, value, 0.01) for metric, value in served.items()]
     rows += [_row("victim", "all", "recall@50", 0.32, 0.01)]
     return values | {
         "figures": [row | {"victim": "sasrec", "clone": "sasrec"} for row in rows],
+        "spec": values["spec"] | {"settings": synthetic, "attacks": [*synthetic, "PTD", "PTAQ"]},
         "data": values["data"] | {"unseen_users": 1702},
         "ledgers": [],
         "stages": [],

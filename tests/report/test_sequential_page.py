@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from recaudit.report import markdown_table, parse_result, render_html, terminal_table
+from recaudit.report import Result, markdown_table, parse_result, render_html, terminal_table
 from recaudit.report.figures import NARROW, WIDE, agreement_picture
-from recaudit.report.rows import arrange, grown
-from recaudit.report.words import caution, knowledge, verdict
+from recaudit.report.knowledge import Knowledge, knowledge
+from recaudit.report.rows import Grown, arrange, grown
+from recaudit.report.words import caution, verdict
 
 
 def printed(values: dict[str, Any], width: int = 100) -> str:
@@ -55,11 +56,38 @@ def test_what_is_no_attack_is_never_the_strongest(sequential_values, attack) -> 
     assert arranged.strongest.attack == "PTAQ"
 
 
-def test_grown_histories_are_told_by_their_name() -> None:
-    assert [grown(name) for name in ("QSD5", "QSD30", "QSD30(random)")] == [
-        *((5, False), (30, False), (30, True))
-    ]
-    assert [grown(name) for name in ("QSD", "QSD(random)", "QSD5b", "PTQ5")] == [None] * 4
+SYNTHETIC = {"times": 30, "length": 50, "drawing": "autoregressive"}
+
+
+def renamed(values: dict[str, Any], **settings: dict[str, Any]) -> Result:
+    """Return a result whose attack QSD30 has this name and these settings."""
+    ((name, own),) = settings.items()
+    rows = [row | {"attack": name} if row["attack"] == "QSD30" else row for row in values["figures"]]
+    spec = values["spec"] | {"settings": values["spec"]["settings"] | {name: own}}
+    return parse_result(values | {"figures": rows, "spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("QSD60", SYNTHETIC, Grown(times=30.0, random=False, length=50)),
+        ("QSD5", SYNTHETIC | {"times": 2.5, "drawing": "random"}, Grown(times=2.5, random=True, length=50)),
+        ("mine", SYNTHETIC | {"length": 6}, Grown(times=30.0, random=False, length=6)),
+        ("QSD7", {"interactions": True, "lists": True}, None),
+        ("QSD", {"interactions": False, "lists": True}, None),
+    ],
+)
+def test_grown_histories_are_told_by_the_settings(sequential_values, name, settings, expected) -> None:
+    result = renamed(sequential_values, **{name: settings})
+    assert grown(result, name) == expected
+    assert grown(result, "PTD") is None, "no settings"
+
+
+def test_grown_histories_stand_in_the_order_of_their_lists(sequential_values) -> None:
+    few = renamed(sequential_values, QSD60=SYNTHETIC | {"times": 2})
+    assert [row.attack for row in arrange(few).attacks] == ["QSD60", "QSD5", "QSD5(random)", "PTD", "PTAQ"]
+    plain = renamed(sequential_values, QSD7={"interactions": True})
+    assert [row.attack for row in arrange(plain).attacks][-1] == "QSD7", "an attack not described comes last"
 
 
 def test_the_verdict_tells_unseen_users_and_what_needs_no_attack(sequential_values) -> None:
@@ -153,16 +181,114 @@ def test_the_page_shows_everything(sequential_values) -> None:
     assert "does not describe" not in page, "every attack is described"
 
 
-def test_an_attack_that_grows_histories_is_described() -> None:
-    grown_ones, random, once = knowledge("QSD25"), knowledge("QSD30(random)"), knowledge("QSD1")
-    assert grown_ones is not None
-    assert random is not None
-    assert once is not None
-    assert (grown_ones.interactions, grown_ones.auxiliary, grown_ones.lists) == (False, False, True)
-    assert "25 times as many lists as PTQ" in grown_ones.method
-    assert "one drawn from each list that comes back" in grown_ones.method
-    assert random.method.startswith("Shows histories of random items.")
-    assert "Asks for as many lists as PTQ" in once.method
+@pytest.mark.parametrize(
+    ("settings", "method"),
+    [
+        (
+            SYNTHETIC | {"length": 6},
+            "Grows histories of 6 items by asking: a random item first, then one drawn from each list that "
+            "comes back. Asks for 30 times as many lists as PTQ, and learns from them alone to rank what "
+            "they rank.",
+        ),
+        (
+            SYNTHETIC | {"times": 2.5, "drawing": "random"},
+            "Shows histories of 50 random items. Asks for 2.5 times as many lists as PTQ, and learns from "
+            "them alone to rank what they rank.",
+        ),
+        (
+            SYNTHETIC | {"times": 1, "length": 1, "drawing": "random"},
+            "Shows histories of 1 random item. Asks for as many lists as PTQ, and learns from them alone to "
+            "rank what they rank.",
+        ),
+    ],
+)
+def test_an_attack_that_grows_histories_is_described_by_its_settings(
+    sequential_values, settings, method
+) -> None:
+    result = renamed(sequential_values, QSD60=settings)
+    assert knowledge(result, "QSD60") == Knowledge(
+        interactions=False, auxiliary=False, lists=True, method=method
+    )
+    assert method in render_html(result)
+
+
+def test_a_plain_attack_by_such_a_name_is_not_described(sequential_values) -> None:
+    assert knowledge(renamed(sequential_values, QSD7={"interactions": True}), "QSD7") is None
+
+
+def test_the_lists_of_known_users_say_whose_histories_a_clone_reads(sequential_values, result) -> None:
+    own = {"interactions": False, "lists": True}
+    values = planted(sequential_values, QSD30=0.7)
+    reading = renamed(values, QSD=own)
+    known = knowledge(reading, "QSD")
+    assert known is not None
+    assert known.interactions
+    assert "for known users, whose histories the clone reads" in known.method
+    assert verdict(reading, arrange(reading)).startswith(
+        "With 8,640 of the victim’s lists and the histories of the users to whom they are served, the "
+    )
+    # A clone that knows users by number reads nothing, whatever the victim does.
+    rows = [row for row in values["figures"] if row["attack"] != "auxiliary"]
+    number = renamed(values | {"figures": rows}, QSD=own)
+    assert knowledge(number, "QSD") == knowledge(result, "QSD")
+    assert verdict(number, arrange(number)).startswith("With 8,640 of the victim’s lists, the strongest")
+
+
+def test_groups_say_whose_lists_are_asked_for(sequential_values, result) -> None:
+    page, plain = render_html(parse_result(sequential_values)), render_html(result)
+    assert "Attacks that make histories of their own ask for nobody’s lists." in page
+    assert "asked for as well, but by attacks that make histories of their own." in page
+    assert "histories of their own" not in plain
+    assert "their lists are asked for as well.</dd>" in plain
+    assert "Attacks that ask for lists get" in plain
+
+
+def test_the_constant_list_is_told_to_need_all_lists(sequential_values) -> None:
+    page = render_html(parse_result(sequential_values))
+    assert "The constant list is chosen in hindsight, with all of the victim’s lists at hand." in page
+    assert "with all of the victim’s lists at hand, which no attack has." in page
+    assert "The auxiliary model alone asks the victim nothing." in page
+    assert "anybody gets" not in page
+
+
+NO_TIMES = "The data have no times: histories stand in the file’s order, and the models"
+MIDDLE = "most of them cut out of the middle of histories"
+
+
+@pytest.mark.parametrize(
+    ("times", "by", "found"),
+    [
+        (True, "time", ()),
+        (None, None, ()),
+        (None, "time", ()),
+        (False, "random", (NO_TIMES, MIDDLE, "With times, split.heldout_by=time would judge")),
+        (True, "random", (MIDDLE, "next. split.heldout_by=time judges each user’s last items.")),
+        (None, "random", (MIDDLE, "Where the data have times, split.heldout_by=time judges")),
+    ],
+)
+def test_histories_without_a_known_order_are_told(sequential_values, values, times, by, found) -> None:
+    for one, reads in ((sequential_values, True), (values, False)):
+        if times is not None:
+            one["data"]["times"] = times
+        if by is not None:
+            one["spec"]["split"]["heldout_by"] = by
+        text = " ".join(notes(one))
+        assert [words in text for words in (NO_TIMES, MIDDLE)] == [
+            reads and NO_TIMES in found,
+            reads and MIDDLE in found,
+        ]
+        assert not reads or all(words in text for words in found)
+
+
+def test_membership_of_a_victim_that_reads_histories_tells_of_their_order(membership_values) -> None:
+    membership_values["data"]["times"] = False
+    membership_values["spec"]["split"] = {"heldout_by": "random"}
+    assert NO_TIMES not in " ".join(notes(membership_values))
+    for figure in membership_values["figures"]:
+        figure["victim"] = "gru4rec"
+    text = " ".join(notes(membership_values))
+    assert NO_TIMES in text
+    assert MIDDLE not in text, "that split is of stealing"
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])

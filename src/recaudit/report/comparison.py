@@ -44,14 +44,15 @@ def one_list_for_all(
 
     It serves nearly the same list to everybody where the constant list agrees with ``SAME`` of its items or
     more, or where two users' lists differ in ``1 - SAME`` of their items or less. The first is the rule that
-    mostly counts: lists from which seen items are left out differ, too, where one ranking makes them all. Of
-    others, the constant
-    list has reached the ceiling where the ceiling lies below the upper end of the constant list's interval,
-    or where ``REACHED`` of the ceiling lies below its mean: there, agreement cannot tell a clone from one
-    list for all, be it that the lists are alike or that two trainings of the recommender are not.
+    mostly counts: lists from which seen items are left out differ, too, where one ranking makes them all.
+
+    Of others, the constant list has reached the ceiling where the ceiling lies below the upper end of the
+    constant list's interval, or where ``REACHED`` of the ceiling lies below its mean: there, agreement cannot
+    tell a clone from one list for all, be it that the lists are alike or that two trainings of the
+    recommender are not.
 
     Args:
-        constant: agreement of the best constant list with the recommender's.
+        constant: agreement of the constant list with the recommender's.
         ceiling: agreement of the recommender with itself, trained again.
         diversity: the share of their items in which two users' lists differ, the mean over pairs.
         say: writes an estimate.
@@ -99,7 +100,7 @@ def without_attack(
 
     Args:
         attacks: their agreement by name, those without one left aside.
-        constant: the agreement of the best constant list.
+        constant: the agreement of the constant list.
         auxiliary: the agreement of the auxiliary model alone.
         say: writes an estimate.
         whose: what the recommender is called.

@@ -24,8 +24,8 @@ _MARKDOWN = ("In bold: {}; in brackets its 95 % interval", "; in italics: {}")
 _BESIDE = ("Each figure: {}, above its 95 % interval", "; beside it: {}")
 _IN_COLUMNS = ("Ours: {}", "; published: {}")
 _BESIDE_FLOOR = {
-    CONSTANT: "the items that most of the target’s lists hold, for everybody the same but for what a user has"
-    " seen, and chosen in hindsight",
+    CONSTANT: "one list for everybody but for what a user has seen, of the items that are served to most of"
+    " those who have not seen them, and chosen in hindsight",
     AUXILIARY: "a model of the auxiliary data, which asks the target nothing and saw none of its users",
 }
 

@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from recaudit.report.figures import NARROW, WIDE, agreement_picture, recall_picture
 from recaudit.report.grids import Cell, Grid, Line, cell_of, other_figures
+from recaudit.report.knowledge import knowledge
 from recaudit.report.membership_page import membership_page
 from recaudit.report.membership_rows import arrange_membership
 from recaudit.report.result import Result, Stage
-from recaudit.report.rows import Arranged, Row, arrange, number, printable
+from recaudit.report.rows import Arranged, Row, arrange, grown, number, printable
 from recaudit.report.tables import asked_for, seconds_taken, shows_histories
-from recaudit.report.words import caution, is_generated, knowledge, setting, verdict
+from recaudit.report.words import caution, is_generated, setting, verdict
 
 __all__ = ["render_html"]
 
@@ -65,7 +66,7 @@ def render_html(result: Result) -> str:
         notes=caution(result, arranged),
         generated=is_generated(result),
         grids=grids,
-        knowledge=[(row.label, knowledge(row.attack)) for row in arranged.attacks],
+        knowledge=[(row.label, knowledge(result, row.attack)) for row in arranged.attacks],
         pictures=_pictures(result, arranged),
         stages=_stages(result.stages),
         data=_data(result, stealing=stealing),
@@ -199,6 +200,7 @@ def _data(result: Result, *, stealing: bool) -> list[tuple[str, str]]:
 
 def _groups(result: Result, arranged: Arranged) -> list[tuple[str, str, str]]:
     data = result.data
+    makes = any(grown(result, row.attack) for row in arranged.attacks)
     unseen = (
         "Unseen",
         _users(data.unseen_users),
@@ -209,13 +211,15 @@ def _groups(result: Result, arranged: Arranged) -> list[tuple[str, str, str]]:
         (
             "Queried",
             _users(data.queried_users),
-            "Attacks that ask for lists get the lists of these users and learn from them. High agreement "
-            "here may be nothing but repeating what was shown.",
+            f"Attacks that ask for {'users’ ' if makes else ''}lists get the lists of these users and learn "
+            "from them. High agreement here may be nothing but repeating what was shown."
+            + (" Attacks that make histories of their own ask for nobody’s lists." if makes else ""),
         ),
         (
             "Validation",
             _users(data.validation_users),
-            "The attacker’s own check of when to stop training; their lists are asked for as well.",
+            "The attacker’s own check of when to stop training; their lists are asked for as well"
+            + (", but by attacks that make histories of their own." if makes else "."),
         ),
         (
             "Unqueried",

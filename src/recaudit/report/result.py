@@ -37,7 +37,7 @@ class Figure(_Stored):
         data: name of the data.
         victim: the victim's model.
         clone: the clone's model, ``None`` where the row has no clone.
-        attack: name of the attack, or ``popularity`` (floor), ``constant`` (the best constant list),
+        attack: name of the attack, or ``popularity`` (floor), ``constant`` (the constant list),
             ``auxiliary`` (the auxiliary model alone), ``retrained`` (ceiling) or ``victim``; of membership
             also ``blind: <feature>`` and ``null: <attack>``.
         users: ``all``, ``queried``, ``unqueried`` or ``unseen``, ``target`` for what the victim serves to all
@@ -127,13 +127,18 @@ class Stage(_Stored):
 
 
 class DataDescription(_Stored):
-    """Size of the data and of the audit's parts of it; ``None`` where there is no such part."""
+    """Size of the data and of the audit's parts of it; ``None`` where there is no such part.
+
+    ``times`` says whether the data have times, which histories are then ordered by; ``None`` where an earlier
+    version did not say.
+    """
 
     name: str
     n_users: int | None = None
     n_items: int | None = None
     n_interactions: int | None = None
     density: float | None = None
+    times: bool | None = None
     target_users: int | None = None
     auxiliary_users: int | None = None
     target_interactions: int | None = None

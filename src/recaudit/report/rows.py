@@ -1,7 +1,6 @@
 """The figures of stealing in a result, arranged: one row an attack between the floor and the ceiling."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from recaudit.report.result import Figure, Result
@@ -14,6 +13,7 @@ __all__ = [
     "NOT_MEASURED",
     "VICTIM",
     "Arranged",
+    "Grown",
     "Row",
     "arrange",
     "decimals",
@@ -27,12 +27,11 @@ __all__ = [
 
 FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
 CONSTANT, AUXILIARY = "constant", "auxiliary"
-"""The one list that agrees best with the victim's in hindsight, and the model of the auxiliary data alone."""
+"""The one list for everybody, chosen in hindsight, and the model of the auxiliary data alone."""
 NOT_MEASURED = "–"
 """What stands in a table's cell without a figure."""
 
 _ATTACKS = ("QSD", "PTD", "PTQ", "PTA", "PTA(Pre)", "PTAQ", "PTAQ(Pre)")
-_GROWN = re.compile(r"QSD(\d+)(\(random\))?")
 _NAMES = {
     FLOOR: "Popular list",
     CONSTANT: "Constant list",
@@ -72,13 +71,28 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grown:
+    """How an attack makes histories of its own to ask with.
+
+    Args:
+        times: how many times the lists of PTQ it asks for.
+        random: whether it draws all items at random, and none from the lists that come back.
+        length: items of such a history.
+    """
+
+    times: float
+    random: bool
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Arranged:
     """A result's figures in the order in which the report shows them.
 
     Args:
         k: length of the lists that the headline compares.
         floor: the most popular unseen items, where measured.
-        constant: the one list that agrees best with the victim's in hindsight, where measured.
+        constant: the one list for everybody, chosen in hindsight, where measured.
         auxiliary: the model trained on the auxiliary data alone, where measured.
         attacks: the attacks, those with less knowledge first and unknown ones last.
         ceiling: the victim retrained with another seed, where measured.
@@ -138,27 +152,33 @@ def arrange(result: Result) -> Arranged:
         floor=references.get(FLOOR),
         constant=references.get(CONSTANT),
         auxiliary=references.get(AUXILIARY),
-        attacks=tuple(sorted(attacks, key=lambda row: _place(row.attack))),
+        attacks=tuple(sorted(attacks, key=lambda row: _place(row.attack, grown(result, row.attack)))),
         ceiling=references.get(CEILING),
         victim=references.get(VICTIM),
         doubled=doubled,
     )
 
 
-def grown(attack: str) -> tuple[int, bool] | None:
-    """Return how many times the lists of PTQ a ``QSDk`` asks for, and whether its histories are random.
+def grown(result: Result, attack: str) -> Grown | None:
+    """Return how ``attack`` makes histories of its own, by its settings in the spec of ``result``.
 
-    ``None`` stands for any other attack, QSD without a number among them: that one asks for users' lists.
+    ``None`` stands for any other attack, QSD among them, which asks for users' lists, whatever its name.
     """
-    found = _GROWN.fullmatch(attack)
-    return None if found is None else (int(found[1]), found[2] is not None)
+    settings = result.spec.get("settings")
+    own = settings.get(attack) if isinstance(settings, Mapping) else None
+    if not isinstance(own, Mapping):
+        return None
+    times, length, drawing = (own.get(key) for key in ("times", "length", "drawing"))
+    if not (isinstance(times, int | float) and isinstance(length, int) and isinstance(drawing, str)):
+        return None
+    return Grown(times=float(times), random=drawing == "random", length=length)
 
 
-def _place(attack: str) -> tuple[int, bool, int]:
-    """Return what attacks are sorted by: those that grow histories, by their number, follow QSD."""
-    if (own := grown(attack)) is not None:
-        return _ATTACKS.index("QSD"), True, 2 * own[0] + own[1]
-    return (_ATTACKS.index(attack) if attack in _ATTACKS else len(_ATTACKS)), False, 0
+def _place(attack: str, own: Grown | None) -> tuple[int, bool, float, bool]:
+    """Return what attacks are sorted by: those that make histories, by their lists, follow QSD."""
+    if own is not None:
+        return _ATTACKS.index("QSD"), True, own.times, own.random
+    return (_ATTACKS.index(attack) if attack in _ATTACKS else len(_ATTACKS)), False, 0.0, False
 
 
 def rows_of(figures: Sequence[Figure]) -> tuple[tuple[Row, ...], tuple[Figure, ...]]:

@@ -217,7 +217,7 @@ def _caption(arranged: Arranged) -> str:
     others = [
         words
         for there, words in (
-            (arranged.constant, "Constant list: the items that most of the victim’s lists hold. "),
+            (arranged.constant, "Constant list: one for all, in hindsight. "),
             (arranged.auxiliary, "Auxiliary: a model of the auxiliary data alone, which asks nothing. "),
             (arranged.has_users("unseen"), "Unseen: users whom the attacker has never seen. "),
         )

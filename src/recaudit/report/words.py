@@ -1,103 +1,16 @@
-"""What a result says in plain words: the verdict, what to read with care, and what each attack knows."""
-
-from dataclasses import dataclass
+"""What a result says in plain words: the verdict, and what to read with care."""
 
 from recaudit.report.comparison import one_list_for_all, without_attack
+from recaudit.report.knowledge import knowledge, reads_histories
 from recaudit.report.membership_rows import BLIND, arrange_membership
 from recaudit.report.membership_words import membership_caution
-from recaudit.report.result import DataDescription, Figure, Result
-from recaudit.report.rows import Arranged, Row, ends, grown, number, printable, share
+from recaudit.report.result import Figure, Result
+from recaudit.report.rows import Arranged, Row, ends, number, printable, share
 
-__all__ = ["Knowledge", "caution", "estimate", "is_generated", "knowledge", "setting", "verdict"]
+__all__ = ["caution", "estimate", "is_generated", "setting", "verdict"]
 
 # A victim that shows nearly the same list to everybody is matched by that list.
 _NARROW = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knowledge:
-    """What an attack is given, and what it does with it in one sentence.
-
-    Args:
-        interactions: whether it has whole histories of some of the victim’s users.
-        auxiliary: whether it has interactions of other users with the same items.
-        lists: whether it asks the victim for lists.
-        method: the sentence.
-    """
-
-    interactions: bool
-    auxiliary: bool
-    lists: bool
-    method: str
-
-
-_START = "Starts from the items’ vectors of a model trained on the auxiliary data"
-_KNOWLEDGE = {
-    "QSD": Knowledge(
-        interactions=False,
-        auxiliary=False,
-        lists=True,
-        method="Learns from the victim’s lists alone to rank what they rank.",
-    ),
-    "PTD": Knowledge(
-        interactions=True,
-        auxiliary=False,
-        lists=False,
-        method="Trains the same kind of model on the known histories and asks for nothing.",
-    ),
-    "PTQ": Knowledge(
-        interactions=True,
-        auxiliary=False,
-        lists=True,
-        method="Trains on the known histories, then learns to rank as the victim’s lists do.",
-    ),
-    "PTA": Knowledge(
-        interactions=True,
-        auxiliary=True,
-        lists=False,
-        method="Trains on the known histories and weighs in items’ vectors learned from the auxiliary data.",
-    ),
-    "PTAQ": Knowledge(
-        interactions=True,
-        auxiliary=True,
-        lists=True,
-        method="Uses all three: known histories, auxiliary data, and the victim’s lists.",
-    ),
-    "PTA(Pre)": Knowledge(
-        interactions=True,
-        auxiliary=True,
-        lists=False,
-        method=f"{_START}, then trains on the known histories.",
-    ),
-    "PTAQ(Pre)": Knowledge(
-        interactions=True,
-        auxiliary=True,
-        lists=True,
-        method=f"{_START}, trains on the known histories, then learns from the victim’s lists.",
-    ),
-}
-
-
-def knowledge(attack: str) -> Knowledge | None:
-    """Return what ``attack`` is given, ``None`` where the report does not know the attack."""
-    own = grown(attack)
-    return _KNOWLEDGE.get(attack) if own is None else _of_grown(*own)
-
-
-def _of_grown(times: int, random: bool) -> Knowledge:
-    """Return what an attack is given that grows histories of its own, or draws them at random."""
-    histories = (
-        "Shows histories of random items"
-        if random
-        else "Grows histories by asking: a random item first, then one drawn from each list that comes back"
-    )
-    often = "as many lists as PTQ" if times == 1 else f"{times} times as many lists as PTQ"
-    return Knowledge(
-        interactions=False,
-        auxiliary=False,
-        lists=True,
-        method=f"{histories}. Asks for {often}, and learns from them alone to rank what they rank.",
-    )
 
 
 def is_generated(result: Result) -> bool:
@@ -137,7 +50,7 @@ def verdict(result: Result, arranged: Arranged) -> str:
     else:
         whose = "the strongest attack" if len(arranged.attacks) > 1 else "the one attack of this audit"
         sentences = [
-            f"{_given(result.data, best)}, {whose} ({best.label}) reproduces "
+            f"{_given(result, best)}, {whose} ({best.label}) reproduces "
             f"{estimate(best, agreement, 'unqueried')} of the items that the victim recommends to users "
             "whose lists nobody asked for."
         ]
@@ -165,15 +78,17 @@ def verdict(result: Result, arranged: Arranged) -> str:
     return " ".join(sentences)
 
 
-def _given(data: DataDescription, row: Row) -> str:
+def _given(result: Result, row: Row) -> str:
     """Return what the attack had, as the opening of a sentence."""
-    known = knowledge(row.attack)
+    data, known = result.data, knowledge(result, row.attack)
     parts = []
     lists = row.value("lists", "all", "queried", "unqueried")
     if known is None or known.lists:
         parts += [f"{number(lists, 0)} of the victim’s lists" if lists else "the victim’s lists"]
     if known is None:
         parts = parts if lists else []
+    elif known.served_alone:
+        parts.append("the histories of the users to whom they are served")
     elif known.interactions:
         of_all = f" of {number(data.target_users)}" if data.target_users and data.known_users else ""
         who = f"{number(data.known_users)}{of_all} users" if data.known_users else "some of the users"
@@ -202,6 +117,8 @@ def caution(result: Result, arranged: Arranged) -> list[str]:
     if membership is not None:
         notes += membership_caution(membership)
     notes += _against_references(arranged)
+    if reads_histories(result):
+        notes += _of_histories(result, arranged)
     if max((figure.seeds for figure in result.figures), default=0) == 1:
         notes.append(
             "One seed: the intervals cover the choice of users only and leave out how much the figures "
@@ -209,6 +126,31 @@ def caution(result: Result, arranged: Arranged) -> list[str]:
         )
     if any(_missing(figure) for figure in result.figures):
         notes.append("Some figures are not available: their part of the audit gave no number to compare.")
+    return notes
+
+
+def _of_histories(result: Result, arranged: Arranged) -> list[str]:
+    """Return what to say of the order of histories, where a model reads them in it."""
+    notes = []
+    if result.data.times is False:
+        notes.append(
+            "The data have no times: histories stand in the file’s order, and the models that read histories "
+            "take it for the order in which things happened. Where it is another one, the figures say little "
+            "about a recommender that knows the order."
+        )
+    division = result.spec.get("split")
+    by = division.get("heldout_by") if isinstance(division, dict) else None
+    if by == "random" and arranged.rows:
+        how = {
+            True: "split.heldout_by=time judges",
+            False: "With times, split.heldout_by=time would judge",
+            None: "Where the data have times, split.heldout_by=time judges",
+        }[result.data.times]
+        notes.append(
+            "Recall and NDCG are judged on items held out at random, most of them cut out of the middle of "
+            "histories, while models that read histories are made to tell what comes next. "
+            f"{how} each user’s last items."
+        )
     return notes
 
 
