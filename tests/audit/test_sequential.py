@@ -1,5 +1,6 @@
 """Audits in which victim or clone reads histories: unseen users, one list for all, the auxiliary model."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -87,8 +88,17 @@ def test_every_figure_is_there(result, sequential) -> None:
     assert rows["victim", "agreement@5", "unseen"]["value"] == 1
     assert 0 < rows["victim", "diversity@5", "target"]["value"] < 1
     assert result.content["data"]["unseen_users"] == 20
+    assert result.content["data"]["times"] is False
     # One list for all, counted on what is served, is nearer to that than what is popular in the data.
     assert rows["constant", "agreement@5", "all"]["value"] > rows["popularity", "agreement@5", "all"]["value"]
+
+
+def test_the_result_says_that_the_data_have_times(values) -> None:
+    data = load(values["data"])
+    timed = replace(data, times=np.arange(len(data.items)))
+    attack = {"attacks": ["PTD"], "settings": {"PTD": {"stopping": FEW}}}
+    spec = values | attack | {"victim": "item-knn", "split": {"known": 0.5, "heldout_by": "time"}, "seeds": 1}
+    assert run_audit(AuditSpec(**spec), data=timed).content["data"]["times"] is True
 
 
 def test_coverage_is_one_number_a_seed(result, sequential) -> None:

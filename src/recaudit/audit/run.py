@@ -193,6 +193,7 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
             "n_items": data.n_items,
             "n_interactions": len(data.items),
             "density": data.density,
+            "times": data.times is not None,
             "target_interactions": first.interactions if steals else None,
             **{column: first.users.get(role) for role, column in roles.items()},
         },
