@@ -61,6 +61,15 @@ def test_a_cell_has_short_labels_and_the_axes_laid_into_the_base() -> None:
     assert cell.metric == "agreement@50"
 
 
+def test_further_tables_have_rows_and_metrics_that_audits_have() -> None:
+    rows = ["constant", "PTD", "victim"]
+    metrics = ["agreement_undefended@5", "recall@50", "calls", "seconds"]
+    (table,) = grid(further=[{"title": "T", "metrics": metrics, "rows": rows}]).further
+    assert (table.rows, table.metrics) == (tuple(rows), tuple(metrics))
+    leaks = {"metrics": ["auc", "tpr@0.001"], "users": "candidates", "rows": ["null: stack", "stack"]}
+    assert infers(further=[{"title": "T", **leaks}]).further[0].rows == ("null: stack", "stack")
+
+
 def test_a_value_that_stands_alone_in_the_base_takes_settings_from_an_axis() -> None:
     base = {"attacks": ["PTD"], "data": "ml-1m", "victim": "bpr"}
     only = grid(base=base, axes={"victim.embedding_size": [8], "data.user_core": [5]}, seeds_of=[]).cells()[0]
@@ -109,6 +118,13 @@ def test_the_metric_follows_an_axis_of_lengths() -> None:
         ({"users": "candidates"}, "users: found 'candidates', which base.threats [stealing] does not have"),
         ({"picture": "roc"}, "picture: found 'roc', which base.threats [stealing] does not have"),
         ({"variants": {"none": {}}}, "variants: found none; no axis 'variant'"),
+        ({"further": [{"title": "T", "metrics": ["list"]}]}, "further.0.metrics.0: "),
+        ({"further": [{"title": "T", "metrics": ["agreement@k"]}]}, "further.0.metrics.0: "),
+        (
+            {"further": [{"title": "T", "metrics": ["lists"], "rows": ["victim", "QSD50"]}]},
+            "further: 'T' has the row 'QSD50'; there are PTD, X a+b, X a+c, popularity, retrained, victim, "
+            "constant, auxiliary",
+        ),
         ({"seeds": 0}, "seeds: "),
         ({"users": "everybody"}, "users: "),
         ({"seeds_of": [{"where": {"data": ["stem"]}, "seeds": 1}]}, "seeds_of: no cell has data stem"),
@@ -184,6 +200,10 @@ def test_metrics_of_membership_inference(metric: str) -> None:
         ({"metric": "agreement@50"}, "metric: found 'agreement@50', which base.threats [membership]"),
         ({"users": "unqueried"}, "users: found 'unqueried', which base.threats [membership] does not have"),
         ({"shown": []}, "shown: expected a list of names, found ()"),
+        (
+            {"further": [{"title": "T", "metrics": ["auc"], "rows": ["null: stack", "constant"]}]},
+            "further: 'T' has the row 'constant'; there are stack, blind: popular share, victim",
+        ),
         (
             {"base": {**INFERS["base"], "threats": ["membership", "stealing"]}},
             "base.threats: found ['membership', 'stealing'], expected [stealing] or [membership]",

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, model_validator
 
 from recaudit.errors import UsageError
+from recaudit.experiments.further import Further, Users, check_rows
 
 __all__ = ["Cell", "FewerSeeds", "Further", "Grid", "narrowed", "parse_only"]
 
 Value = StrictStr | StrictInt | StrictFloat
 Values = Annotated[tuple[Value, ...], Field(min_length=1)]
-Users = Literal["all", "queried", "unqueried", "unseen", "target", "candidates"]
 
 ATTACK = "attack"
 """What narrows a grid's attacks, which are no axis: one audit runs them all."""
@@ -61,24 +61,6 @@ class FewerSeeds(BaseModel):
 
     where: dict[str, Values] = Field(min_length=1)
     seeds: int = Field(ge=1)
-
-
-class Further(BaseModel):
-    """A table of an experiment beside its own: the same audits, other figures.
-
-    Args:
-        title: what it shows.
-        metrics: its figures, such as ``agreement@50`` or ``lists``.
-        users: whose figures they are.
-        rows: by attack; where empty, the rows of the experiment's own table.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    title: str
-    metrics: tuple[str, ...] = Field(min_length=1)
-    users: Users = "all"
-    rows: tuple[str, ...] = ()
 
 
 class Grid(BaseModel):
@@ -143,6 +125,7 @@ class Grid(BaseModel):
         if "seeds" in self.base:
             raise ValueError("base.seeds: the grid's own seeds say how many; leave it out")
         self._check_threat()
+        check_rows(self.further, self.attacks, membership=self.infers)
         named = self.axes.get(VARIANT, ())
         if set(self.variants) != set(named):
             found = ", ".join(self.variants) or "nothing"
