@@ -28,7 +28,7 @@ FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
 """What stands beside the attacks in figures and stages: no attack may have these names."""
 
 CONSTANT, AUXILIARY = "constant", "auxiliary"
-"""Likewise, where a model reads histories: the best constant list, and the auxiliary model alone."""
+"""Likewise, where a model reads histories: one list for everybody, and the auxiliary model alone."""
 
 TABLE_4 = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
 DEFAULT_VICTIM = {"model": "bpr"}
