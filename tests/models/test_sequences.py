@@ -388,3 +388,14 @@ def test_parts_of_a_history_that_is_truncated_are_refused(rows_and_lengths):
     with pytest.raises(ValueError, match="max_length=3"):
         Prefixes.all_of(data, 3)
     assert Prefixes.whole(data, 3).lengths.tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_a_prefix_that_is_no_part_of_its_history_is_refused(length):
+    with pytest.raises(ValueError, match="at least one item, and at most all of its history"):
+        Prefixes(
+            histories=histories([[3, 1], [2]], 6),
+            rows=np.array([0]),
+            lengths=np.array([length]),
+            max_length=9,
+        )

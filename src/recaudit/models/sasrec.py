@@ -32,7 +32,8 @@ class SASRec(SequentialSpec):
     Args:
         blocks: number of blocks.
         heads: of the attention; they divide ``embedding_size``.
-        dropout: share of the entries that training leaves out, of input vectors and of what is added to them.
+        dropout: share of the entries that training leaves out, of input vectors, of what is added to them and
+            of the point-wise network's hidden units.
     """
 
     model: Literal["sasrec"] = "sasrec"

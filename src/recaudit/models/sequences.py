@@ -231,7 +231,8 @@ class Prefixes:
         max_length: the longest sequence that the network reads.
 
     Raises:
-        ValueError: where a history longer than ``max_length`` has a prefix that is not the whole.
+        ValueError: where a prefix is empty or longer than its history, or where a history longer than
+            ``max_length`` has a prefix that is not the whole.
     """
 
     histories: Interactions
@@ -241,6 +242,8 @@ class Prefixes:
 
     def __post_init__(self) -> None:
         whole = self.histories.lengths[self.rows]
+        if ((self.lengths < 1) | (self.lengths > whole)).any():
+            raise ValueError("a prefix has at least one item, and at most all of its history")
         if ((whole > self.max_length) & (self.lengths != whole)).any():
             raise ValueError(f"prefixes need histories of at most max_length={self.max_length} items")
 
