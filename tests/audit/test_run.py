@@ -5,7 +5,7 @@ import math
 import shutil
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -301,6 +301,51 @@ def test_somebody_s_own_recommender_is_a_victim(values, monkeypatch, tmp_path) -
     assert run_audit(spec, out=tmp_path).reused == (0,)
     package.version = "2.0"
     assert run_audit(spec, out=tmp_path).reused == ()
+
+
+class Successor(Alphabet):
+    reads_histories: ClassVar[bool] = True
+
+    model: Literal["successor"] = "successor"
+
+    def fit(self, data, run):
+        return Following(data.n_users, data.n_items, data)
+
+    def restore(self, tensors, *, n_users, n_items):
+        return Following(n_users, n_items, None)
+
+
+class Following:
+    """Ranks the items that come after the last one by number."""
+
+    log = None
+
+    def __init__(self, n_users, n_items, histories):
+        self.n_users, self.n_items, self.histories = n_users, n_items, histories
+
+    def shown(self, histories):
+        return Following(histories.n_users, self.n_items, histories)
+
+    def score(self, users):
+        last = torch.from_numpy(self.histories.items[self.histories.offsets[1:][users] - 1].astype(np.int64))
+        return -((torch.arange(self.n_items) - last[:, None] - 1) % self.n_items).float()
+
+    def tensors(self):
+        return {}
+
+
+def test_somebody_s_own_recommender_that_reads_histories_is_asked_with_histories(values, monkeypatch) -> None:
+    entry = SimpleNamespace(name="successor", load=lambda: Successor, dist=None)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "recaudit.models" else [])
+    chosen = {"attacks": ["QSD5"], "settings": {"QSD5": {"length": 5, "stopping": {"epochs": 10}}}}
+    changed = values | chosen | {"victim": {"model": "successor", "shift": 1}, "seeds": 1}
+    clone = {"model": "stamp", "stopping": {"epochs": 2, "evaluate_every": 1}}
+    result = run_audit(audit_spec(changed | {"clone": clone}))
+    assert result.figure("QSD5", "sequences", "all") > 0
+    assert result.figure("constant", "agreement@5") < 1
+    entry.name, entry.load = "alphabet", lambda: Alphabet
+    with pytest.raises(UsageError, match="the victim 'alphabet' reads none"):
+        audit_spec(changed | {"clone": clone, "victim": {"model": "alphabet"}})
 
 
 def test_interactions_at_hand_are_not_loaded_again(values, found) -> None:

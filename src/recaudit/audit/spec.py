@@ -15,9 +15,8 @@ from recaudit.audit.stealing_spec import Settings, check_histories_read, merged,
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
-from recaudit.models.base import RecommenderSpec
+from recaudit.models.base import RecommenderSpec, reads_histories
 from recaudit.models.registry import MODELS, model_spec
-from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import PopularItems
 from recaudit.validation import validated
@@ -225,7 +224,7 @@ class AuditSpec(BaseModel):
     @property
     def clone_reads(self) -> bool:
         """Whether the clone reads histories, so that it can be shown those of users it has never seen."""
-        return isinstance(self.clone_spec(), SequentialSpec)
+        return reads_histories(self.clone_spec())
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -233,7 +232,7 @@ class AuditSpec(BaseModel):
         rows: tuple[str, ...] = (FLOOR, CEILING, VICTIM)
         if self.clone_reads:
             return (*rows, CONSTANT, AUXILIARY)
-        return (*rows, CONSTANT) if isinstance(self.victim_spec(), SequentialSpec) else rows
+        return (*rows, CONSTANT) if reads_histories(self.victim_spec()) else rows
 
     def split_spec(self) -> SplitSpec:
         """Return who is on which side: the saved victim's own split where it chose the training data.

@@ -6,7 +6,7 @@ from typing import Any
 from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries, SyntheticQueriesAttack
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate, SurrogateAttack
 from recaudit.errors import UsageError, nearest
-from recaudit.models.base import RecommenderSpec
+from recaudit.models.base import RecommenderSpec, reads_histories
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.validation import validated
@@ -71,8 +71,9 @@ def check_histories_read(
     for name, settings in attacks.items():
         if not isinstance(settings, SyntheticQueries):
             continue
-        for key, model in (("victim", victim), ("clone", clone)):
-            if not isinstance(model, SequentialSpec):
+        able = isinstance(clone, SequentialSpec)
+        for key, model, reads in (("victim", victim, reads_histories(victim)), ("clone", clone, able)):
+            if not reads:
                 raise UsageError(
                     f"attacks: {name} shows synthetic histories, and the {key} {model.model!r} reads none; "
                     f"leave {name} out, or name a {key} that reads histories (sasrec, stamp, gru4rec)"

@@ -28,6 +28,7 @@ __all__ = [
     "TrainingLog",
     "no_progress",
     "reading",
+    "reads_histories",
 ]
 
 
@@ -210,3 +211,11 @@ class RecommenderSpec(Protocol):
 
     def model_dump_json(self) -> str:
         """Return the hyperparameters as JSON."""
+
+
+def reads_histories(spec: RecommenderSpec) -> bool:
+    """Return whether what ``spec`` fits is :class:`ReadsHistories`, before anything is fitted.
+
+    A spec says so by an attribute of that name that is true; one without it fits what knows users by number.
+    """
+    return getattr(spec, "reads_histories", False) is True

@@ -2,6 +2,7 @@
 
 from abc import ABC
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -148,6 +149,8 @@ class SequentialSpec(TrainedSpec, ABC):
             not hold. The next items are the last one of each of at most 2,000 users, or several last ones of
             fewer than 1,000 users, which are left out of the training.
     """
+
+    reads_histories: ClassVar[bool] = True
 
     max_length: int = Field(default=200, ge=1)
     loss: SequenceLoss = "cross-entropy"
