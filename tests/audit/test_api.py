@@ -25,7 +25,7 @@ def test_six_lines(data, tmp_path) -> None:
         k=5,
         split={"known": 0.5},
         membership={"shadows": 4},
-        seeds=2,
+        seeds=1,
     )
     result = run_audit(spec, out=tmp_path / "leaks")
     assert 0 <= result.figure("PTAQ", "agreement@5") <= 1

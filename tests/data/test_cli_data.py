@@ -35,7 +35,8 @@ def put(tmp_path, name, file, text):
     return path
 
 
-def test_list_names_all_and_where_they_are(tmp_path, said):
+def test_list_names_all_and_where_they_are(tmp_path, said, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # no path is broken, however long it is
     path = put(tmp_path, "steam", "steam-200k.csv", "1,A,play,1,0\n")
     text = said("list")
     for name in (*SOURCES, "synthetic"):
