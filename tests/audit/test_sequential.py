@@ -19,7 +19,7 @@ from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
 from recaudit.models.base import Memo, Run, TopK, reading
 from recaudit.models.ranking import top_k
-from recaudit.oracle.oracle import Ledger
+from recaudit.oracle.oracle import Ledger, Oracle
 from recaudit.store import Store
 
 FEW = {"epochs": 2, "evaluate_every": 1, "patience": 2}
@@ -463,6 +463,16 @@ def test_a_defended_victim_is_asked_with_histories(sequential) -> None:
     found = run_audit(AuditSpec(**defended))
     assert found.figure("QSD5", "agreement_undefended@5", "unseen") is not None
     assert found.figure("QSD5", "sequences", "all") == 18
+
+
+def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
+    stealing = opened(sequential | {"defence": {"mixed": 2, "top": 10}})._stealing
+    victim, users = stealing.victim(), stealing._users
+    oracle = Oracle(victim.recommender, victim.target, k=5, defence=stealing._defence)
+    judged = stealing._served(victim.lists(users, 5), users, victim).items
+    assert judged.tolist() == oracle.query(users).items.tolist()
+    assert judged.tolist() == oracle.query_histories(victim.target.of_users(users)).items.tolist()
+    assert (judged != victim.lists(users, 5).items).sum(axis=1).min() == 2
 
 
 # --- membership --------------------------------------------------------------------------------------------

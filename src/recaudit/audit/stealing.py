@@ -24,7 +24,7 @@ from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK, Traini
 from recaudit.models.baselines import Popularity
 from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs
 from recaudit.models.ranking import top_k
-from recaudit.oracle.defences import Defence
+from recaudit.oracle.defences import Defence, defending
 from recaudit.oracle.oracle import Ledger, Oracle
 from recaudit.rng import child_seed
 from recaudit.store import Piece, Stage
@@ -287,7 +287,7 @@ class Stealing:
         """Judge the lists of all judged users against those that the victim serves and the held-out items."""
         victim, k = self.victim(), self.spec.k
         undefended = victim.lists(self._users, k)
-        reference = self._served(undefended, self._users)
+        reference = self._served(undefended, self._users, victim)
         with self.run.memo.clock() as seconds:
             if row == VICTIM:
                 self.victim()  # kept by now: the clock counts what that had cost
@@ -321,14 +321,15 @@ class Stealing:
         lists = top_k(reading(clone, histories), np.arange(histories.n_users), histories, k)
         return lists, clone.log, ledger
 
-    def _served(self, lists: TopK, users: np.ndarray) -> TopK:
+    def _served(self, lists: TopK, users: np.ndarray, victim: Victim) -> TopK:
         """Return the victim's lists as it serves them."""
-        return lists if self._defence is None else self._defence.apply(users, lists)
+        defence = defending(self._defence, victim.recommender, self.split.target)
+        return lists if defence is None else defence.apply(users, lists)
 
     def _served_to_all(self, victim: Victim) -> TopK:
         """Return the lists that the victim serves to all of the target's users."""
         everybody = np.arange(self.split.target.n_users)
-        return self._served(victim.lists(everybody, self.spec.k), everybody)
+        return self._served(victim.lists(everybody, self.spec.k), everybody, victim)
 
     def _told(self, ledger: Ledger) -> dict[str, int]:
         """Return what is kept of a ledger: calls and sequences only where a model reads histories.

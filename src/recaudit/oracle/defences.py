@@ -11,11 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
-from recaudit.models.base import Recommender, TopK, TrainingLog
-from recaudit.oracle.draws import drawn, history_numbers, user_blocks, user_numbers
+from recaudit.models.base import ReadsHistories, Recommender, TopK, TrainingLog
+from recaudit.oracle.draws import drawn, list_numbers, user_blocks, user_numbers
 from recaudit.rng import numpy_generator
 
-__all__ = ["Defence", "DefendsHistories", "MembershipDefence", "PopularItems", "RandomItems", "noisy"]
+__all__ = [
+    "Defence",
+    "DefendsHistories",
+    "MembershipDefence",
+    "PopularItems",
+    "RandomItems",
+    "defending",
+    "noisy",
+]
 
 
 @runtime_checkable
@@ -33,9 +41,20 @@ class DefendsHistories(Protocol):
     def shown(self, histories: Interactions) -> Defence:
         """Return the same defence for the users of ``histories``, numbered as there.
 
-        What it draws for a user is fixed by the items of the history in their order, so that the same history
-        is always served the same list.
+        What it draws is fixed by the list that it changes, so that one list is always served as the same
+        one, whatever history it was made for.
         """
+
+
+def defending(defence: Defence | None, victim: Recommender, histories: Interactions) -> Defence | None:
+    """Return ``defence`` for what ``victim`` serves to the users of ``histories``.
+
+    A victim that reads histories can be asked for a user's list by number and by history, which a defence
+    must change alike; one that knows users by number has no other way to be asked.
+    """
+    if isinstance(victim, ReadsHistories) and isinstance(defence, DefendsHistories):
+        return defence.shown(histories)
+    return defence
 
 
 class PopularItems(BaseModel):
@@ -54,9 +73,11 @@ class PopularItems(BaseModel):
     - A user's random numbers are fixed by the seed, ``top`` and the length of the lists: who asks again gets
       the same list and cannot average the noise away. With a greater ``mixed``, the changes that a smaller
       one makes stay, and more come in.
-    - Where a history is shown instead, its own items are never mixed in, and its random numbers are fixed by
-      the seed and by its items in their order. One item more makes another history with numbers of its own:
-      who may show any history can average over its variants, which no defence of single answers prevents.
+    - Where the victim reads histories, a shown history's own items are never mixed in, and the random
+      numbers are fixed by the seed and by the list itself: asking by number, and with what the victim does
+      not read in another order, brings nothing new. A history for which the victim ranks otherwise has
+      numbers of its own: who may show any history can average over variants that change the list a little,
+      or show one that holds all ``top`` items, into whose list none is mixed.
 
     Args:
         mixed: items of each list that are replaced; 0 changes nothing.
@@ -173,7 +194,7 @@ class _Mixing:
         pool: the P items to draw from.
         seen: the histories whose items are never served.
         seed: names the random streams.
-        by_history: whether a user's history fixes what is drawn, instead of the user's number.
+        by_list: whether a list fixes what is drawn for it, instead of the user's number.
     """
 
     mixed: int
@@ -181,11 +202,11 @@ class _Mixing:
     pool: Int64[np.ndarray, "P"]
     seen: Interactions
     seed: int
-    by_history: bool = False
+    by_list: bool = False
 
     def shown(self, histories: Interactions) -> Defence:
         """Return the same defence for the users of ``histories``."""
-        return replace(self, seen=histories, by_history=True)
+        return replace(self, seen=histories, by_list=True)
 
     @cached_property
     def ranks(self) -> Int64[np.ndarray, "I"]:
@@ -214,9 +235,9 @@ class _Mixing:
         """Return mixed lists (B, k) of users of one block: the n-th place drawn gets the n-th item drawn."""
         filled = items >= 0
         width = min(self.mixed, len(self.pool))
-        places, place_there = drawn(self._numbers("places", users, items.shape[1]), filled, width)
+        places, place_there = drawn(self._numbers("places", users, items, items.shape[1]), filled, width)
         free = self._free(users, items, filled)
-        mixed, item_there = drawn(self._numbers("items", users, len(self.pool)), free, width)
+        mixed, item_there = drawn(self._numbers("items", users, items, len(self.pool)), free, width)
         rows, turns = np.nonzero(place_there & item_there)
         served = items.copy()
         served[rows, places[rows, turns]] = self.pool[mixed[rows, turns]]
@@ -236,8 +257,10 @@ class _Mixing:
             free[rows[ranks >= 0], ranks[ranks >= 0]] = False
         return free
 
-    def _numbers(self, what: str, users: np.ndarray, width: int) -> Float64[np.ndarray, "B w"]:
+    def _numbers(
+        self, what: str, users: np.ndarray, items: np.ndarray, width: int
+    ) -> Float64[np.ndarray, "B w"]:
         path = ("defence", self.kind, what)
-        if self.by_history:
-            return history_numbers(self.seed, *path, histories=self.seen.of_users(users), width=width)
+        if self.by_list:
+            return list_numbers(self.seed, *path, lists=items, width=width)
         return user_numbers(self.seed, *path, users=users, width=width)

@@ -1,14 +1,13 @@
-"""Random draws that are fixed for each user or history, whoever is asked about together with it."""
+"""Random draws that are fixed for each user or list, whoever is asked about together with it."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from recaudit.data.interactions import Interactions
 from recaudit.rng import numpy_generator
 
-__all__ = ["drawn", "history_numbers", "user_blocks", "user_numbers"]
+__all__ = ["drawn", "list_numbers", "user_blocks", "user_numbers"]
 
 BLOCK = 256
 """Users whose random numbers are drawn together. Another number would draw other lists from the same seed."""
@@ -39,17 +38,18 @@ def user_numbers(
     return numbers
 
 
-def history_numbers(seed: int, *path: str, histories: Interactions, width: int) -> Float64[np.ndarray, "B w"]:
-    """Return ``width`` random numbers in [0, 1) for each history, fixed by its items in their order.
+def list_numbers(
+    seed: int, *path: str, lists: Int64[np.ndarray, "B k"], width: int
+) -> Float64[np.ndarray, "B w"]:
+    """Return ``width`` random numbers in [0, 1) for each list, fixed by its items in their order.
 
     Args:
         seed: the run's seed.
         path: names the numbers below it; see :mod:`recaudit.rng`.
-        histories: the B histories, at least one; whose they are does not matter.
-        width: numbers a history.
+        lists: the B lists, at least one; whose they are does not matter.
+        width: numbers a list.
     """
-    rows = (histories.history(user).tolist() for user in range(histories.n_users))
-    return np.stack([numpy_generator(seed, *path, "history", *row).random(width) for row in rows])
+    return np.stack([numpy_generator(seed, *path, "list", *row).random(width) for row in lists.tolist()])
 
 
 def drawn(

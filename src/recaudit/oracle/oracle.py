@@ -10,7 +10,7 @@ from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models.base import ReadsHistories, Recommender, TopK, reading
 from recaudit.models.ranking import top_k
-from recaudit.oracle.defences import Defence, DefendsHistories
+from recaudit.oracle.defences import Defence, DefendsHistories, defending
 
 __all__ = ["BudgetExceeded", "Ledger", "Oracle"]
 
@@ -76,9 +76,11 @@ class Oracle:
         budget: int | None = None,
         defence: Defence | None = None,
     ) -> None:
+        by_number = defending(defence, victim, seen)
+
         def serve(users: Int64[np.ndarray, "Q"]) -> TopK:
             lists = top_k(victim, users, seen, k)
-            return lists if defence is None else defence.apply(users, lists)
+            return lists if by_number is None else by_number.apply(users, lists)
 
         def serve_shown(histories: Interactions) -> TopK:
             if histories.n_items != victim.n_items:
@@ -87,8 +89,8 @@ class Oracle:
                 )
             users = np.arange(histories.n_users)
             lists = top_k(reading(victim, histories), users, histories, k)
-            shown = defence.shown(histories) if isinstance(defence, DefendsHistories) else defence
-            return lists if shown is None else shown.apply(users, lists)
+            by_list = defending(defence, victim, histories)
+            return lists if by_list is None else by_list.apply(users, lists)
 
         def refusal() -> str | None:
             if not isinstance(victim, ReadsHistories):
