@@ -35,7 +35,7 @@ class Defence(Protocol):
 
 
 @runtime_checkable
-class DefendsHistories(Protocol):
+class DefendsHistories(Defence, Protocol):
     """A defence of lists that are made for histories which are shown, whoever's they are."""
 
     def shown(self, histories: Interactions) -> Defence:
