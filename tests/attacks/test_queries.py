@@ -124,18 +124,19 @@ class TestSpending:
         assert histories_.n_users == 4
         assert len(seen["objective"].examples.lists) == 40
 
-    @pytest.mark.parametrize(("share", "times", "learned"), [(0.01, 4, 5), (0.9, 4, 1), (0.5, 0.8, 1)])
+    @pytest.mark.parametrize(("share", "times", "learned"), [(0.01, 4, 5), (0.9, 4, 1), (0.5, 0.8, 1), (0.9, 2.8, 4)])
     def test_at_least_one_history_judges_and_one_is_learned(self, share, times, learned, monkeypatch):
         seen = {}
 
         def spied(network, objective, validate, **more):
-            seen["histories"] = objective.prefixes.histories.n_users
+            seen["lengths"] = objective.prefixes.histories.lengths.tolist()
             return train(network, objective, validate, **more)
 
         train = module.train
         monkeypatch.setattr(module, "train", spied)
         stolen(short(times=times, validation_share=share))
-        assert seen["histories"] == learned
+        # Twelve lists are of a history of ten items and of one of two: what is read is what is learned.
+        assert seen["lengths"] == [10] * learned
 
 
 class TestRefusals:

@@ -412,7 +412,10 @@ def test_what_is_wrong_is_told_when_the_spec_is_made(given, says) -> None:
             r"settings.QSD5.times$",
         ),
         # A budget that cuts PTQ's lists short, too.
-        ({"queries": 10}, r"^queries=10 is less than the 50 lists that QSD5 asks for; raise queries to 90"),
+        (
+            {"queries": 10, "attacks": ["QSD5", "PTAQ"]},
+            r"^queries=10 is less than the 50 lists that QSD5 asks for; raise queries to 90",
+        ),
         (
             {"settings": {"QSD5": {"length": 45}}, "victim": {**SASREC, "max_length": 50}},
             r"^settings.QSD5.length: 45 items, but the catalogue has 40; lower length$",
@@ -432,9 +435,13 @@ def test_what_a_budget_does_not_allow_is_told_before_any_training(sequential, ch
     assert "\n" not in str(caught.value)
 
 
-def test_a_budget_that_is_enough_is_kept(sequential) -> None:
-    found = run_audit(AuditSpec(**sequential | {"attacks": ["QSD5"], "queries": 90, "seeds": 1}))
-    assert found.figure("QSD5", "lists", "all") == 90
+@pytest.mark.parametrize(("times", "budget"), [(5, 90), (0.5, 9), (0.5, 10), (0.5, 19)])
+def test_a_budget_that_is_enough_is_kept(sequential, times, budget) -> None:
+    # Of 16 queried and 2 validation users; where nobody's own list is asked for, the budget leaves all of them.
+    settings = {"QSD5": {"times": times, "length": 5, "stopping": FEW}}
+    chosen = {"attacks": ["QSD5"], "settings": settings, "queries": budget, "seeds": 1}
+    found = run_audit(AuditSpec(**sequential | chosen))
+    assert found.figure("QSD5", "lists", "all") == 18 * times
 
 
 @pytest.mark.parametrize(

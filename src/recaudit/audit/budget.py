@@ -24,7 +24,9 @@ def affordable(spec: AuditSpec, split: Split) -> Int64[np.ndarray, "Q"]:
     Raises:
         UsageError: where none are left.
     """
-    if spec.queries is None or not any(surrogate.lists for surrogate in spec.surrogates().values()):
+    # Synthetic histories ask for nobody's list: they are paid for by themselves, see check_budget.
+    asks = (one.lists and not isinstance(one, SyntheticQueries) for one in spec.surrogates().values())
+    if spec.queries is None or not any(asks):
         return split.queried
     left = spec.queries - len(split.validation)
     if left < 1:

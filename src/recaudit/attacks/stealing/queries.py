@@ -52,6 +52,9 @@ class SyntheticQueries(BaseModel):
       never lists them, so that their absence says nothing: here they are not drawn.
     - They take the full histories' lists to stop by and train on those of the shorter prefixes; here whole
       histories are kept back, for prefixes of one history are alike.
+    - Their histories may hold an item twice; here none does, as no user's does.
+    - Their code draws negatives from all items, if less often from those of the list; here, as in the paper,
+      they come from outside it. Its lists are of 100 items, here of ``k``.
 
     Args:
         times: lists to ask for, in multiples of the queried and validation users together: QSDk asks k times.
@@ -62,7 +65,7 @@ class SyntheticQueries(BaseModel):
         ranking_margin: between neighbours in a list; 0.5 in the authors' code and in Zhu et al. (A.1.4).
         positive_item_margin: between listed and drawn items; 0.5 likewise.
         negatives: items drawn for each listed one; one in the authors' code.
-        stopping: an epoch is a pass over all lists; judged by the agreement with the kept histories' lists.
+        stopping: an epoch is a pass over all lists, or as many as fill eight batches; judged by the agreement with the kept histories' lists.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -180,10 +183,15 @@ class SyntheticQueriesAttack:
     def _train(
         self, network: SequenceNetwork, clone: SequentialSpec, found: Synthesised, run: Run
     ) -> TrainingLog:
-        """Train on the lists of all histories but the first few, which judge."""
+        """Train on the lists of all histories but the first few, which judge.
+
+        Where that would leave the last one alone, which may be shorter than the others, they change places.
+        """
         settings, n_sequences = self.settings, found.sequences.n_users
         n_kept = min(max(1, round(settings.validation_share * n_sequences)), n_sequences - 1)
         kept, learned = found[:n_kept], found[n_kept:]
+        if learned.sequences.lengths.max() < settings.length:
+            kept, learned = learned, kept
         judged = kept.prefixes
         judge = clone.recommender(network, judged, device=run.device)
         users, k = np.arange(judged.n_users), kept.lists.shape[1]
