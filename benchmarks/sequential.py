@@ -8,10 +8,11 @@ processor's, so that other work on the machine disturbs them less. The tables co
 the same interactions, each but a history's first once for a target; items and states of 64, two blocks, two
 heads, a feed-forward layer of 64, dropout 0.2, cross-entropy over all items, batches of 2,048 targets. The
 plain loop restates the public PyTorch SASRec: sequences padded on the left to the full length, attention
-with an explicit mask, all positions at once. RecBole makes an example of every prefix of a history; its
-epoch is told from some of its 322 batches. RecBole runs in an environment of its own, whose interpreter
-``--recbole`` names; its check for NaN in every backward step, which it leaves on for all sequential models
-since one of them turns it on at import, is off here.
+with an explicit mask, all positions at once. It drops attention weights too, and so does RecBole; recaudit
+drops none, so that a second plain loop does without. RecBole makes an example of every prefix of a
+history; its epoch is told from some of its 322 batches. RecBole runs in an environment of its own, whose
+interpreter ``--recbole`` names; its check for NaN in every backward step, which it leaves on for all
+sequential models since one of them turns it on at import, is off here.
 
 ``quality`` trains recaudit's models until validation NDCG@10 has not risen for ten epochs and prints the
 figures on the test items; beside them, those of a RecBole training that ``recbole_peer.py train`` has
@@ -139,14 +140,14 @@ def ours(parts: Parts, length: int) -> float:
 class PlainSASRec(nn.Module):
     """SASRec as the public PyTorch implementation has it; item 0 is the padding."""
 
-    def __init__(self, n_items: int, length: int) -> None:
+    def __init__(self, n_items: int, length: int, attention_dropout: float) -> None:
         super().__init__()
         self.items = nn.Embedding(n_items + 1, SIZE, padding_idx=0)
         self.positions = nn.Embedding(length + 1, SIZE, padding_idx=0)
         self.dropout = nn.Dropout(DROPOUT)
         self.attention_norms = nn.ModuleList(nn.LayerNorm(SIZE) for _ in range(BLOCKS))
         self.attentions = nn.ModuleList(
-            nn.MultiheadAttention(SIZE, HEADS, DROPOUT, batch_first=True) for _ in range(BLOCKS)
+            nn.MultiheadAttention(SIZE, HEADS, attention_dropout, batch_first=True) for _ in range(BLOCKS)
         )
         self.layer_norms = nn.ModuleList(nn.LayerNorm(SIZE) for _ in range(BLOCKS))
         self.layers = nn.ModuleList(self._layers() for _ in range(BLOCKS))
@@ -189,12 +190,12 @@ def left_padded(data: Interactions, length: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))
 
 
-def plain(parts: Parts, length: int) -> float:
+def plain(parts: Parts, length: int, *, attention_dropout: float = DROPOUT) -> float:
     """Return the seconds of an epoch of the loop that one would write."""
     torch.manual_seed(0)
     data = parts.train
     inputs, targets = left_padded(data, length)
-    network = PlainSASRec(data.n_items, length)
+    network = PlainSASRec(data.n_items, length, attention_dropout)
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
     # As many sequences as have a batch's targets on average, so that all take the same number of steps.
     n_batches = -(-int((targets != 0).sum()) // BATCH)
@@ -236,7 +237,11 @@ def epoch(options: argparse.Namespace, parts: Parts) -> None:
 
     Noise only ever adds time, so the best round tells most about the code, and the spread about the machine.
     """
-    peers: dict[str, Callable[[Parts, int], float]] = {"recaudit": ours, "plain PyTorch loop": plain}
+    peers: dict[str, Callable[[Parts, int], float]] = {
+        "recaudit": ours,
+        "plain PyTorch loop": plain,
+        "the same, no attention weight dropped": partial(plain, attention_dropout=0.0),
+    }
     if options.recbole is None:
         print("RecBole is left out: --recbole names no interpreter of an environment that has it.\n")
     else:

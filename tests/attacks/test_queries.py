@@ -124,7 +124,9 @@ class TestSpending:
         assert histories_.n_users == 4
         assert len(seen["objective"].examples.lists) == 40
 
-    @pytest.mark.parametrize(("share", "times", "learned"), [(0.01, 4, 5), (0.9, 4, 1), (0.5, 0.8, 1), (0.9, 2.8, 4)])
+    @pytest.mark.parametrize(
+        ("share", "times", "learned"), [(0.01, 4, 5), (0.9, 4, 1), (0.5, 0.8, 1), (0.9, 2.8, 4)]
+    )
     def test_at_least_one_history_judges_and_one_is_learned(self, share, times, learned, monkeypatch):
         seen = {}
 

@@ -437,7 +437,7 @@ def test_what_a_budget_does_not_allow_is_told_before_any_training(sequential, ch
 
 @pytest.mark.parametrize(("times", "budget"), [(5, 90), (0.5, 9), (0.5, 10), (0.5, 19)])
 def test_a_budget_that_is_enough_is_kept(sequential, times, budget) -> None:
-    # Of 16 queried and 2 validation users; where nobody's own list is asked for, the budget leaves all of them.
+    # Of 16 queried and 2 validation users; where nobody's own list is asked for, the budget leaves them all.
     settings = {"QSD5": {"times": times, "length": 5, "stopping": FEW}}
     chosen = {"attacks": ["QSD5"], "settings": settings, "queries": budget, "seeds": 1}
     found = run_audit(AuditSpec(**sequential | chosen))

@@ -30,6 +30,10 @@ class GRU4Rec(SequentialSpec):
     the default here. The losses of both papers are options of ``loss``: ``top1``, ``top1-max`` and
     ``bpr-max``; ``cross-entropy`` is over all items, not over sampled ones.
 
+    The authors' code adds a bias for each item and an activation of the scores; here they are inner products.
+    The sampled losses of both papers take the other targets of a batch as negatives, the second paper's
+    beside items drawn for the whole batch; here all negatives are drawn so.
+
     Sessions are read from their beginning at every step of training, not carried over from batch to batch,
     and Adam takes the place of Adagrad: all models here train alike.
 

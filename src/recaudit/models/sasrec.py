@@ -23,7 +23,13 @@ class SASRec(SequentialSpec):
 
     Item vectors plus learned positions go through blocks of causal self-attention and a point-wise network
     D -> D -> D, each as x + dropout(g(LayerNorm(x))) (their section III-B), and a last normalisation; the
-    same item vectors score what comes next. Positions count from the first item that is read.
+    same item vectors score what comes next.
+
+    Beyond the paper, a projection follows the attention's heads, as in Vaswani et al. (2017). The authors'
+    code differs from their paper and from this: it adds to the normalised queries, not to what came in,
+    scales item vectors by the root of D, drops attention weights too, and pads histories at their beginning,
+    so that positions count from the end. Here they count from the first item that is read. A history that
+    is longer than ``max_length`` trains in pieces, where the paper leaves its beginning out.
 
     Kang and McAuley train with binary cross-entropy on one sampled negative (``loss: logistic``); the
     default is the cross-entropy over all items, with which the same network ranks far better (Klenitskiy and

@@ -48,7 +48,8 @@ class STAMP(SequentialSpec):
     The paper squashes the score by a sigmoid before the softmax of its loss, as its authors' own code and
     RecBole's do not: scores within (0, 1) leave the softmax over a catalogue all but uniform, whatever is
     learned. Here, too, the softmax is taken over the scores themselves; ranks are the same either way. That
-    code also adds m_s to m_a, which is not in the paper, nor here.
+    code also adds m_s to m_a, which is not in the paper, nor here. Of the paper's loss, -Σ y log ŷ + (1 - y)
+    log(1 - ŷ), the first part is taken, which is the cross-entropy of all models here.
 
     Weights begin as the paper has them, from N(0, 0.05²), and item vectors from N(0, 0.002²); biases at zero.
     The default length is a session's, not a lifetime's: attention takes D sigmoids for each pair of items.

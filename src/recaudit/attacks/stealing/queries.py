@@ -65,7 +65,8 @@ class SyntheticQueries(BaseModel):
         ranking_margin: between neighbours in a list; 0.5 in the authors' code and in Zhu et al. (A.1.4).
         positive_item_margin: between listed and drawn items; 0.5 likewise.
         negatives: items drawn for each listed one; one in the authors' code.
-        stopping: an epoch is a pass over all lists, or as many as fill eight batches; judged by the agreement with the kept histories' lists.
+        stopping: an epoch is a pass over all lists, or as many as fill eight batches; judged by the
+            agreement with the kept histories' lists.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
