@@ -257,7 +257,7 @@ def epoch(options: argparse.Namespace, parts: Parts) -> None:
         ratios = [one["recaudit"] / one[name] for one in rounds]
         spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
         table.add_row(name, f"{best:.1f}", f"{bests['recaudit'] / best:.3f}", spread)
-    Console(width=110).print(table)
+    Console(width=160).print(table)
 
 
 Trained = tuple[SequentialRecommender, list[tuple[float, float, float]], TrainingLog]
