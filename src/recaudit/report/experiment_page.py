@@ -152,7 +152,7 @@ def _section(section: Section, *, level: int = 2) -> str:
     measured = section.frame.filter(pl.col("value").is_not_null(), users="queried")
     if grid.picture == "none" and grid.users == "unqueried" and len(measured):
         queried = grid.model_copy(update={"users": "queried"})
-        lines += ["<details><summary>On queried users, whose lists the attacker has</summary>", ""]
+        lines += ["<details><summary>On queried users, whose lists the attacker may ask for</summary>", ""]
         lines += [markdown_table(section.frame, queried), "</details>", ""]
     if grid.remarks:
         own = grid.infers and grid.source.startswith("not in the paper")
