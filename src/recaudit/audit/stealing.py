@@ -20,7 +20,15 @@ from recaudit.audit.work import Work, digest, split_digest
 from recaudit.data.interactions import Interactions
 from recaudit.data.split import Split
 from recaudit.metrics.ranking import agreement
-from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK, TrainingLog, reading
+from recaudit.models.base import (
+    Recommender,
+    RecommenderSpec,
+    Run,
+    TopK,
+    TrainingLog,
+    reading,
+    reads_histories,
+)
 from recaudit.models.baselines import Popularity
 from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs
 from recaudit.models.ranking import top_k
@@ -225,7 +233,11 @@ class Stealing:
 
     @property
     def _plain_defence(self) -> dict[str, Any] | None:
-        return None if self.spec.defence is None else self.spec.defence.model_dump(mode="json")
+        if self.spec.defence is None:
+            return None
+        plain = self.spec.defence.model_dump(mode="json")
+        # See `defending`; what was stored while users' numbers or histories fixed its draws had no such key.
+        return plain | {"drawn_by": "list"} if reads_histories(self._victim_spec) else plain
 
     def _clone_stage(self, name: str) -> Stage:
         """Return what names an attack's clone. One that asks for no list depends on no victim."""
