@@ -48,14 +48,15 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
-from recaudit.models.base import Run, TrainingLog
-from recaudit.models.gru4rec import GRU4Rec
+from recaudit.models.protocol import TrainingLog
 from recaudit.models.ranking import top_k
-from recaudit.models.sasrec import SASRec
 from recaudit.models.sequences import NextItems, SequenceNetwork
 from recaudit.models.sequential import SequentialRecommender, SequentialSpec
-from recaudit.models.stamp import STAMP
 from recaudit.models.training import Optimisation, Stopping, train
+from recaudit.models.zoo.gru4rec import GRU4Rec
+from recaudit.models.zoo.sasrec import SASRec
+from recaudit.models.zoo.stamp import STAMP
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
 
 SIZE, BATCH, HEADS, BLOCKS, DROPOUT = 64, 2048, 2, 2, 0.2

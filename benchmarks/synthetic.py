@@ -19,10 +19,11 @@ from recaudit.data.split import Split, SplitSpec, split
 from recaudit.data.synthetic import synthetic_interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement, recall
-from recaudit.models.base import RecommenderSpec, Run
-from recaudit.models.baselines import Popularity
 from recaudit.models.factorization import BPR
+from recaudit.models.protocol import RecommenderSpec
 from recaudit.models.ranking import top_k
+from recaudit.models.zoo.baselines import Popularity
+from recaudit.pipeline.run import Run
 
 SEEDS = range(5)
 LEARNING_SEEDS = range(3)

@@ -32,11 +32,12 @@ from recaudit.data.sources import load
 from recaudit.data.split import Split, SplitSpec, split
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import recall
-from recaudit.models.base import Run, TopK
 from recaudit.models.factorization import BPR, NetworkRecommender
+from recaudit.models.protocol import TopK
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import ObservedItems
 from recaudit.models.training import Optimisation, PairScores, Stopping, train
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
 
 K, GOAL = 50, 0.40

@@ -1,9 +1,9 @@
 """The golden gate: the keys of all planned nodes and the figures of small audits, as they were committed.
 
-Whoever moves code sees here that nothing changed which should not have. `RECAUDIT_GOLDEN=write pytest
-tests/test_golden.py` writes the files anew where a change is meant; `RECAUDIT_GOLDEN=exact` compares figures to
-the bit, which holds on the machine that wrote them. Elsewhere figures are compared within `TOLERANCE`, as bits
-are promised on one machine only.
+A moved line of code must not change a key or a figure. `RECAUDIT_GOLDEN=write pytest tests/test_golden.py`
+writes the files anew where a change is meant. `RECAUDIT_GOLDEN=exact` compares figures to the bit, which holds
+on the machine that wrote them. Elsewhere figures are compared within `TOLERANCE`: bits are promised on one
+machine only.
 """
 
 import json
@@ -17,7 +17,7 @@ import pytest
 from recaudit.audit import run_audit
 from recaudit.audit.spec import audit_spec
 from recaudit.experiments.plan import plan_audits
-from recaudit.store import Store, stages
+from recaudit.pipeline import Store, stages
 
 FOLDER = Path(__file__).parent / "golden"
 MODE = os.environ.get("RECAUDIT_GOLDEN", "")
@@ -32,7 +32,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "both-threats": {
         "victim": {"model": "bpr", **FAST},
         "attacks": ["QSD", "PTD", "PTQ", "PTA", "PTAQ"],
-        "settings": {name: SURROGATE for name in ("QSD", "PTQ", "PTAQ")}
+        "settings": dict.fromkeys(("QSD", "PTQ", "PTAQ"), SURROGATE)
         | {name: {"stopping": FEW} for name in ("PTD", "PTA")},
         "k": 5,
         "split": {"known": 0.5, "common_items": 0.8},

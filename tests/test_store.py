@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recaudit.errors import UsageError
-from recaudit.store import Piece, Stage, Store
-from recaudit.store import stages as module
+from recaudit.pipeline import Piece, Stage, Store
+from recaudit.pipeline import stages as module
 
 STAGE = Stage(kind="model", inputs={"spec": {"model": "bpr", "reg": 0.0}, "seed": 3, "none": None})
 PIECE = Piece(
@@ -196,7 +196,7 @@ def test_another_version_is_another_hash(monkeypatch, tmp_path, name) -> None:
 
 
 def test_the_hash_is_the_same_in_another_process() -> None:
-    script = f"from recaudit.store import Stage; print(Stage(kind='model', inputs={STAGE.inputs!r}).hash)"
+    script = f"from recaudit.pipeline import Stage; print(Stage(kind='model', inputs={STAGE.inputs!r}).hash)"
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONHASHSEED": "5"},
@@ -351,7 +351,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"recaudit.store.store.{call}", full)
+        patch.setattr(f"recaudit.pipeline.store.{call}", full)
         with pytest.raises(UsageError) as caught:
             store.write(STAGE, PIECE)
     reason = "No space left on device; make room there or name another folder"
@@ -368,7 +368,7 @@ def test_a_file_system_that_is_full_indeed(tmp_path) -> None:
     script = f"""
 import resource, signal, sys, torch
 from pathlib import Path
-from recaudit.store import Piece, Stage, Store
+from recaudit.pipeline import Piece, Stage, Store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path({str(tmp_path)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
@@ -399,7 +399,7 @@ def test_a_lock_that_cannot_be_made(tmp_path) -> None:
 WRITER = """
 import sys, torch
 from pathlib import Path
-from recaudit.store import Piece, Stage, Store
+from recaudit.pipeline import Piece, Stage, Store
 store = Store(Path(sys.argv[1]), say=lambda line: print(line, file=sys.stderr))
 first, step = int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
@@ -470,7 +470,7 @@ def test_a_killed_writer_leaves_whole_stages_and_nothing_that_passes_for_one(tmp
 TWINS = """
 import sys, torch
 from pathlib import Path
-from recaudit.store import Piece, Stage, Store
+from recaudit.pipeline import Piece, Stage, Store
 store = Store(Path(sys.argv[1]), say=lambda line: print(line, flush=True))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -500,7 +500,7 @@ def test_two_processes_that_write_the_same_stages(tmp_path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from recaudit.store import Stage, Store
+from recaudit.pipeline import Stage, Store
 store, stage = Store(Path(sys.argv[1])), Stage(kind="model", inputs={"number": 1})
 with store.lock(stage):
     print("held", flush=True)
@@ -931,7 +931,7 @@ def test_the_files_of_locks_that_nobody_holds_are_removed(tmp_path) -> None:
 COUNTER = """
 import sys
 from pathlib import Path
-from recaudit.store import Stage, Store
+from recaudit.pipeline import Stage, Store
 store, stage = Store(Path(sys.argv[1])), Stage(kind="model", inputs={"number": 1})
 inside, count = Path(sys.argv[2]), 0
 print("ready", flush=True)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from recaudit.data.sources import DataSpec
     from recaudit.data.split import SplitSpec
     from recaudit.errors import UsageError
-    from recaudit.models.baselines import ItemKNN, Popularity
     from recaudit.models.factorization import BPR, LMF
-    from recaudit.models.gru4rec import GRU4Rec
-    from recaudit.models.ncf import NCF
-    from recaudit.models.sasrec import SASRec
-    from recaudit.models.stamp import STAMP
+    from recaudit.models.zoo.baselines import ItemKNN, Popularity
+    from recaudit.models.zoo.gru4rec import GRU4Rec
+    from recaudit.models.zoo.ncf import NCF
+    from recaudit.models.zoo.sasrec import SASRec
+    from recaudit.models.zoo.stamp import STAMP
 
 __version__ = "0.1.0"
 
@@ -44,15 +44,15 @@ __all__ = [
 _HOMES = {
     "BPR": "recaudit.models.factorization",
     "LMF": "recaudit.models.factorization",
-    "NCF": "recaudit.models.ncf",
+    "NCF": "recaudit.models.zoo.ncf",
     "AuditResult": "recaudit.audit",
     "AuditSpec": "recaudit.audit",
     "DataSpec": "recaudit.data.sources",
-    "GRU4Rec": "recaudit.models.gru4rec",
-    "ItemKNN": "recaudit.models.baselines",
-    "Popularity": "recaudit.models.baselines",
-    "SASRec": "recaudit.models.sasrec",
-    "STAMP": "recaudit.models.stamp",
+    "GRU4Rec": "recaudit.models.zoo.gru4rec",
+    "ItemKNN": "recaudit.models.zoo.baselines",
+    "Popularity": "recaudit.models.zoo.baselines",
+    "SASRec": "recaudit.models.zoo.sasrec",
+    "STAMP": "recaudit.models.zoo.stamp",
     "SplitSpec": "recaudit.data.split",
     "UsageError": "recaudit.errors",
     "run_audit": "recaudit.audit",

@@ -10,10 +10,10 @@ from torch import nn
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.data.synthetic import checkerboard
 from recaudit.models import factorization
-from recaudit.models.base import Run
 from recaudit.models.factorization import BPR, LMF
-from recaudit.models.ncf import NCF
 from recaudit.models.training import Optimisation, Stopping
+from recaudit.models.zoo.ncf import NCF
+from recaudit.pipeline.run import Run
 
 
 def plain_vectors(p, learned, auxiliary, w, b):

@@ -14,13 +14,13 @@ from recaudit.attacks.stealing.synthesis import synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
-from recaudit.models.base import Run
 from recaudit.models.factorization import BPR
 from recaudit.models.fitting import packed
 from recaudit.models.ranking import top_k
-from recaudit.models.sasrec import SASRec
 from recaudit.models.training import Optimisation, Stopping
+from recaudit.models.zoo.sasrec import SASRec
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
+from recaudit.pipeline.run import Run
 
 N_ITEMS, K = 40, 5
 CLONE = SASRec(

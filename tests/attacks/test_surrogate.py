@@ -12,14 +12,15 @@ from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
 from recaudit.models import base, factorization
-from recaudit.models.base import Memo, Run
 from recaudit.models.factorization import BPR, LMF, NetworkRecommender
 from recaudit.models.fitting import fit_once, packed
-from recaudit.models.ncf import NCF
 from recaudit.models.networks import ItemTable
 from recaudit.models.ranking import top_k
 from recaudit.models.training import Optimisation, Stopping
+from recaudit.models.zoo.ncf import NCF
 from recaudit.oracle.oracle import Oracle
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 
 K = 10
 OPTIMISATION = Optimisation(learning_rate=0.05, batch_size=256)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recaudit.attacks.stealing.synthesis import Synthesised, synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import TopK
+from recaudit.models.protocol import TopK
 from recaudit.oracle.oracle import Ledger, Oracle
 
 N_ITEMS, K = 60, 6

@@ -15,11 +15,12 @@ from recaudit.data.sources import load
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
 from recaudit.models import registry
-from recaudit.models.base import Memo, Run
-from recaudit.models.baselines import Popularity
-from recaudit.models.lfm import LFM as LFMSpec
 from recaudit.models.saving import save_model
-from recaudit.store import Store
+from recaudit.models.zoo.baselines import Popularity
+from recaudit.models.zoo.lfm import LFM as LFMSpec
+from recaudit.pipeline import Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 
 LOGISTIC = {"classifier": "logistic"}
 LFM = {"model": "lfm", "embedding_size": 8, "epochs": 8}

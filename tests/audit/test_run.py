@@ -21,10 +21,11 @@ from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError
 from recaudit.models import registry
-from recaudit.models.base import Memo, Run
+from recaudit.pipeline import Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 from recaudit.report import read_result, render_html
 from recaudit.report.tables import COLUMNS
-from recaudit.store import Store
 
 ROLES = ("all", "queried", "unqueried")
 

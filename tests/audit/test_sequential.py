@@ -17,10 +17,12 @@ from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
-from recaudit.models.base import Memo, Run, TopK, reading
+from recaudit.models.protocol import TopK, reading
 from recaudit.models.ranking import top_k
 from recaudit.oracle.oracle import Ledger, Oracle
-from recaudit.store import Store
+from recaudit.pipeline import Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 
 FEW = {"epochs": 2, "evaluate_every": 1, "patience": 2}
 SASREC = {

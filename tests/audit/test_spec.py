@@ -10,8 +10,8 @@ from recaudit.audit.spec import AuditSpec, audit_spec
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
-from recaudit.models.baselines import ItemKNN
 from recaudit.models.factorization import BPR, LMF
+from recaudit.models.zoo.baselines import ItemKNN
 
 
 @pytest.mark.parametrize(

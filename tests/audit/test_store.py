@@ -10,8 +10,9 @@ from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
-from recaudit.models.base import Memo, Run
-from recaudit.store import Store
+from recaudit.pipeline import Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 
 
 def timeless(result) -> list[tuple]:

@@ -10,7 +10,7 @@ from recaudit.cli import main
 from recaudit.experiments.execute import Here, execute
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import missing, plan
-from recaudit.store import Store
+from recaudit.pipeline import Store
 
 SPEC = """
 data: {data}

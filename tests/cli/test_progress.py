@@ -13,7 +13,7 @@ from recaudit.cli.progress import MOST, AuditProgress, GridProgress
 from recaudit.experiments.costs import Costs
 from recaudit.experiments.execute import State
 from recaudit.experiments.plan import Planned, Task
-from recaudit.store import Stage, Store
+from recaudit.pipeline import Stage, Store
 
 SPEC = '{"victim": {"model": "ncf"}, "clone": {"model": "bpr"}}'
 

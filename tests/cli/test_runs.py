@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from recaudit.store import Piece, Stage, Store
-from recaudit.store import stages as store_module
+from recaudit.pipeline import Piece, Stage, Store
+from recaudit.pipeline import stages as store_module
 
 SPEC = {"model": "bpr", "embedding_size": 8}
 SETTINGS = {"auxiliary": "attention", "interactions": True, "lists": True}

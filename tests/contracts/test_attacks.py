@@ -15,12 +15,14 @@ from recaudit.attacks.stealing.surrogate import ATTACKS
 from recaudit.data.split import Split, SplitSpec, split
 from recaudit.data.synthetic import checkerboard
 from recaudit.models import factorization
-from recaudit.models.base import Memo, Recommender, Run
 from recaudit.models.factorization import BPR, LMF
-from recaudit.models.ncf import NCF
+from recaudit.models.protocol import Recommender
 from recaudit.models.ranking import top_k
 from recaudit.models.training import Optimisation, Stopping
+from recaudit.models.zoo.ncf import NCF
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 
 K = 5
 STOPPING = Stopping(epochs=2, evaluate_every=1)

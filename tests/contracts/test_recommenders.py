@@ -8,19 +8,20 @@ import torch
 
 from recaudit.data.synthetic import checkerboard
 from recaudit.errors import UsageError
-from recaudit.models.base import Recommender, RecommenderSpec, Run, reading
-from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
-from recaudit.models.gru4rec import GRU4Rec
-from recaudit.models.lfm import LFM
-from recaudit.models.ncf import NCF
-from recaudit.models.private import PrivateItemKNN, PrivateLFM
+from recaudit.models.protocol import Recommender, RecommenderSpec, reading
 from recaudit.models.ranking import top_k
 from recaudit.models.registry import MODELS, model_spec
-from recaudit.models.sasrec import SASRec
 from recaudit.models.saving import load_model, save_model
-from recaudit.models.stamp import STAMP
 from recaudit.models.training import GradientDescent, Optimisation, Stopping
+from recaudit.models.zoo.baselines import ItemKNN, Popularity
+from recaudit.models.zoo.gru4rec import GRU4Rec
+from recaudit.models.zoo.lfm import LFM
+from recaudit.models.zoo.ncf import NCF
+from recaudit.models.zoo.private import PrivateItemKNN, PrivateLFM
+from recaudit.models.zoo.sasrec import SASRec
+from recaudit.models.zoo.stamp import STAMP
+from recaudit.pipeline.run import Run
 
 NAMES = "bpr, gru4rec, item-knn, lfm, lmf, ncf, popularity, private-item-knn, private-lfm, sasrec, stamp"
 QUICK = {

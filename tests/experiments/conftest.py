@@ -11,7 +11,7 @@ from recaudit.experiments.execute import Here, execute
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import missing, plan
 from recaudit.experiments.results import results
-from recaudit.store import Store
+from recaudit.pipeline import Store
 from recaudit.validation import validated
 
 FEW = {"epochs": 3, "evaluate_every": 1, "patience": 2}

@@ -28,7 +28,7 @@ from recaudit.experiments.execute import Here, Pool, State, execute, perform
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import missing, plan
 from recaudit.experiments.results import results
-from recaudit.store import Store
+from recaudit.pipeline import Store
 
 PATIENCE = 300  # seconds until a test gives up waiting; what it waits for takes a few on a free machine
 HOST = "127.0.0.1"

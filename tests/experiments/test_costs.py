@@ -6,7 +6,7 @@ import pytest
 
 from recaudit.experiments.costs import GUESSES, SLOWER, Costs
 from recaudit.experiments.plan import Planned, Task
-from recaudit.store import Piece, Stage, Store
+from recaudit.pipeline import Piece, Stage, Store
 
 SETTINGS = {"auxiliary": "none", "interactions": True}
 SPEC = {"clone": {"model": "bpr"}, "settings": {"PTQ": SETTINGS}}

@@ -25,8 +25,8 @@ from recaudit.experiments import execute as module
 from recaudit.experiments import plan as planning
 from recaudit.experiments.execute import DEATHS, Done, Here, Pool, Processes, State, execute, perform
 from recaudit.experiments.plan import Planned, Task, missing, plan
-from recaudit.models.base import Memo
-from recaudit.store import Stage, Store
+from recaudit.pipeline import Stage, Store
+from recaudit.pipeline.memo import Memo
 
 PATIENCE = 300  # seconds until a test gives up waiting; what it waits for takes a few on a free machine
 
@@ -380,8 +380,8 @@ from pathlib import Path
 from recaudit.experiments.execute import Here, Processes, execute
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import missing, plan
-from recaudit.models.base import Memo
-from recaudit.store import Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline import Store
 from recaudit.validation import validated
 
 folder, grid, workers = Path(sys.argv[1]), validated(Grid, json.loads(sys.argv[2])), int(sys.argv[3])

@@ -7,7 +7,7 @@ import pytest
 
 from recaudit.errors import UsageError
 from recaudit.experiments.plan import cell_spec, finished_seeds, missing, plan
-from recaudit.store import Store
+from recaudit.pipeline import Store
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from recaudit.audit import run_audit
 from recaudit.experiments.execute import Here, execute
 from recaudit.experiments.plan import cell_spec, missing, plan
 from recaudit.experiments.results import COLUMNS, results
-from recaudit.models.base import Memo
-from recaudit.store import Store
+from recaudit.pipeline import Store
+from recaudit.pipeline.memo import Memo
 
 
 @pytest.fixture

@@ -16,23 +16,24 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.synthetic import checkerboard, synthetic_interactions
 from recaudit.errors import UsageError
 from recaudit.models import factorization
-from recaudit.models.base import Memo, Run
-from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.cold_start import FoldedExamples, FoldsIn, fold_in, fresh_users, shown_part
 from recaudit.models.factorization import BPR, LMF
 from recaudit.models.fitting import fit_once, fit_stage, fold_once
-from recaudit.models.gru4rec import GRU4Rec
-from recaudit.models.lfm import LFM
-from recaudit.models.ncf import NCF
-from recaudit.models.private import PrivateItemKNN, PrivateLFM
 from recaudit.models.ranking import top_k
 from recaudit.models.registry import MODELS
-from recaudit.models.sasrec import SASRec
 from recaudit.models.saving import load_model, save_model
-from recaudit.models.stamp import STAMP
 from recaudit.models.training import GradientDescent, Optimisation, Stopping
+from recaudit.models.zoo.baselines import ItemKNN, Popularity
+from recaudit.models.zoo.gru4rec import GRU4Rec
+from recaudit.models.zoo.lfm import LFM
+from recaudit.models.zoo.ncf import NCF
+from recaudit.models.zoo.private import PrivateItemKNN, PrivateLFM
+from recaudit.models.zoo.sasrec import SASRec
+from recaudit.models.zoo.stamp import STAMP
+from recaudit.pipeline import Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
-from recaudit.store import Store
 
 ADAM = {
     "embedding_size": 8,

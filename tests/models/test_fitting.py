@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 from recaudit.data.synthetic import checkerboard
 from recaudit.models import factorization
-from recaudit.models.base import Memo, Run
-from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
 from recaudit.models.fitting import fit_once, fit_stage, packed
-from recaudit.models.ncf import NCF
 from recaudit.models.training import Optimisation, Stopping
-from recaudit.store import Piece, Stage, Store
+from recaudit.models.zoo.baselines import ItemKNN, Popularity
+from recaudit.models.zoo.ncf import NCF
+from recaudit.pipeline import Piece, Stage, Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Run
 
 SHORT = {"embedding_size": 4, "stopping": Stopping(epochs=3, evaluate_every=1)}
 
@@ -40,7 +41,7 @@ class Watch:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr("recaudit.models.base.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("recaudit.models.protocol.time.perf_counter", lambda: self.now)
 
     def work(self, seconds, result=None):
         self.now += seconds

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Run
-from recaudit.models.gru4rec import GRU4Rec
 from recaudit.models.losses import SAMPLED_LOSSES, SHARED_LOSSES
 from recaudit.models.ranking import top_k
 from recaudit.models.sequences import NextItems
 from recaudit.models.training import Optimisation, Stopping
+from recaudit.models.zoo.gru4rec import GRU4Rec
+from recaudit.pipeline.run import Run
 
 N_ITEMS = 30
 OPTIONS = [

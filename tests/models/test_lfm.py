@@ -8,11 +8,11 @@ import torch
 
 from recaudit.data.synthetic import checkerboard
 from recaudit.errors import UsageError
-from recaudit.models.base import Run
-from recaudit.models.lfm import LFM
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import LabelledPairs, RatedPairs, equal_batches
 from recaudit.models.training import GradientDescent
+from recaudit.models.zoo.lfm import LFM
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
 
 

@@ -8,7 +8,7 @@ import torch
 from recaudit.attacks.stealing.lists import stealing_loss
 from recaudit.models import losses
 from recaudit.models.factorization import BPR, LMF
-from recaudit.models.ncf import NCF
+from recaudit.models.zoo.ncf import NCF
 
 LN2 = math.log(2)
 

@@ -11,8 +11,8 @@ from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import stealing_loss
 from recaudit.models.closed_form import Workspace, table_dots
 from recaudit.models.factorization import BPR, LMF, plain_items
-from recaudit.models.ncf import NCF
 from recaudit.models.networks import DotProduct, ItemTable, NCFNetwork, factors
+from recaudit.models.zoo.ncf import NCF
 
 U, N, D = 6, 9, 4
 

@@ -14,12 +14,13 @@ from recaudit.data.synthetic import checkerboard
 from recaudit.errors import UsageError
 from recaudit.metrics.membership import auc
 from recaudit.metrics.privacy import auc_bound, gaussian_scale, tpr_bound
-from recaudit.models import accounting, private
+from recaudit.models import accounting
 from recaudit.models.accounting import noise_multiplier
-from recaudit.models.base import Run
-from recaudit.models.baselines import ItemKNN
-from recaudit.models.private import PrivateItemKNN, PrivateLFM
 from recaudit.models.ranking import top_k
+from recaudit.models.zoo import private
+from recaudit.models.zoo.baselines import ItemKNN
+from recaudit.models.zoo.private import PrivateItemKNN, PrivateLFM
+from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
 

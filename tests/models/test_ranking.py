@@ -11,8 +11,8 @@ from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models import ranking
 from recaudit.models.factorization import BPR, LMF, NetworkRecommender
-from recaudit.models.ncf import NCF
 from recaudit.models.ranking import best_items, top_k
+from recaudit.models.zoo.ncf import NCF
 
 
 def plain(scores, k):

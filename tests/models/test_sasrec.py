@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from recaudit.models.networks import Dropout
-from recaudit.models.sasrec import SASRec
+from recaudit.models.zoo.sasrec import SASRec
 
 N_ITEMS, SIZE, LENGTH = 20, 12, 7
 OPTIONS = [

@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 
 from recaudit.data.synthetic import checkerboard
 from recaudit.errors import UsageError
-from recaudit.models.base import Run
-from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR
 from recaudit.models.saving import load_model, save_model
 from recaudit.models.training import Stopping
+from recaudit.models.zoo.baselines import ItemKNN, Popularity
+from recaudit.pipeline.run import Run
 
 DATA = checkerboard(n_users=12, n_items=10)
 SPECS = {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from recaudit.data.interactions import Interactions
 from recaudit.models.losses import SAMPLED_LOSSES, SHARED_LOSSES
-from recaudit.models.sasrec import SASRec
 from recaudit.models.sequences import BUCKET, NextItems, Prefixes, PrefixScores, padded
+from recaudit.models.zoo.sasrec import SASRec
 
 STRANGERS = 5
 """Items that nobody has: someone with every other item can still be given a negative."""

@@ -11,14 +11,14 @@ from torch import nn
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models import sequential
-from recaudit.models.base import Run
-from recaudit.models.gru4rec import GRU4Rec
 from recaudit.models.networks import Dropout
-from recaudit.models.sasrec import SASRec
 from recaudit.models.sequences import BUCKET
 from recaudit.models.sequential import last_items
-from recaudit.models.stamp import STAMP
 from recaudit.models.training import Optimisation, Stopping, train
+from recaudit.models.zoo.gru4rec import GRU4Rec
+from recaudit.models.zoo.sasrec import SASRec
+from recaudit.models.zoo.stamp import STAMP
+from recaudit.pipeline.run import Run
 
 N_ITEMS = 70
 

@@ -10,17 +10,17 @@ import torch
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import Run
-from recaudit.models.gru4rec import GRU4Rec
 from recaudit.models.ranking import top_k
 from recaudit.models.registry import MODELS, model_spec
-from recaudit.models.sasrec import SASRec
 from recaudit.models.saving import load_model, save_model
 from recaudit.models.sequences import BUCKET, SequenceNetwork
 from recaudit.models.sequential import SequentialSpec
-from recaudit.models.stamp import STAMP
 from recaudit.models.trained import plain_items
 from recaudit.models.training import Optimisation, Stopping
+from recaudit.models.zoo.gru4rec import GRU4Rec
+from recaudit.models.zoo.sasrec import SASRec
+from recaudit.models.zoo.stamp import STAMP
+from recaudit.pipeline.run import Run
 
 N_ITEMS, SIZE, LENGTH = 24, 16, 21
 KINDS = [SASRec, GRU4Rec, STAMP]

@@ -9,12 +9,12 @@ import torch
 
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.data.interactions import Interactions
-from recaudit.models import stamp
 from recaudit.models.closed_form import Workspace
 from recaudit.models.losses import SAMPLED_LOSSES
 from recaudit.models.sequences import NextItems
-from recaudit.models.stamp import STAMP
 from recaudit.models.training import Optimisation, stepper
+from recaudit.models.zoo import stamp
+from recaudit.models.zoo.stamp import STAMP
 
 N_ITEMS, SIZE = 12, 5
 

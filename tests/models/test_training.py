@@ -13,13 +13,13 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.synthetic import checkerboard
 from recaudit.errors import UsageError
 from recaudit.models import factorization
-from recaudit.models.base import Run
 from recaudit.models.factorization import BPR, LMF, validation_slice
-from recaudit.models.ncf import NCF
 from recaudit.models.networks import DotProduct, ItemTable, factors
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import ObservedItems, equal_batches
 from recaudit.models.training import Optimisation, PairScores, Stopping, train
+from recaudit.models.zoo.ncf import NCF
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
 
 # --- when training stops, and what it keeps ---------------------------------------------------------------

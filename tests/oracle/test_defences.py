@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import TopK
+from recaudit.models.protocol import TopK
 from recaudit.oracle.defences import Defence, MembershipDefence, PopularItems, RandomItems, noisy
 
 

@@ -7,7 +7,7 @@ import torch
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import TopK
+from recaudit.models.protocol import TopK
 from recaudit.oracle.defences import DefendsHistories, PopularItems, RandomItems
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
 

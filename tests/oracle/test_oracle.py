@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import TopK
+from recaudit.models.protocol import TopK
 from recaudit.oracle.defences import PopularItems
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
 

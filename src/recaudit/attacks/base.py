@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Recommender, Run
+from recaudit.models.protocol import Recommender
 from recaudit.oracle.oracle import Oracle
+from recaudit.pipeline.run import Run
 
 __all__ = ["Knowledge", "StealingAttack"]
 

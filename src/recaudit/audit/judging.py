@@ -10,9 +10,9 @@ from recaudit.data.rows import picked_rows
 from recaudit.data.split import Split
 from recaudit.metrics.diversity import coverage, diversity, times_listed
 from recaudit.metrics.ranking import agreement, ndcg, rank_biased_overlap, recall
-from recaudit.models.base import TopK
-from recaudit.models.baselines import PopularityRecommender
+from recaudit.models.protocol import TopK
 from recaudit.models.ranking import top_k
+from recaudit.models.zoo.baselines import PopularityRecommender
 from recaudit.rng import numpy_generator
 
 __all__ = ["MOST_UNSEEN", "by_role", "constant_lists", "quality", "unseen_users", "values_of", "variety"]

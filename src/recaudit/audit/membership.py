@@ -22,13 +22,14 @@ from recaudit.data.membership import MembershipSplit, MembershipSplitSpec, membe
 from recaudit.data.rows import picked_rows
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
-from recaudit.models.base import Recommender, Run, TopK
 from recaudit.models.cold_start import FoldsIn
 from recaudit.models.factorization import NetworkRecommender
+from recaudit.models.protocol import Recommender, TopK
 from recaudit.oracle.oracle import Oracle
 from recaudit.oracle.serving import FOLDING, Serving
+from recaudit.pipeline import Stage
+from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
-from recaudit.store import Stage
 
 __all__ = ["Membership"]
 

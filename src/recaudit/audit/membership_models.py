@@ -11,11 +11,12 @@ from recaudit.audit.membership_spec import MembershipSpec
 from recaudit.audit.spec import VICTIM
 from recaudit.data.interactions import Interactions
 from recaudit.data.membership import MembershipSplit
-from recaudit.models.base import Recommender, RecommenderSpec, Run
 from recaudit.models.fitting import fit_once, fit_stage, fold_once, fold_stage
+from recaudit.models.protocol import Recommender, RecommenderSpec
 from recaudit.oracle.serving import FOLDING, Service, Serving, served
+from recaudit.pipeline import Stage
+from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed, numpy_generator
-from recaudit.store import Stage
 
 __all__ = ["NULL", "SHADOW", "VECTORS", "MembershipModels", "Population"]
 

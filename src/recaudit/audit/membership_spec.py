@@ -9,9 +9,9 @@ from recaudit.attacks.membership.classifiers import Boosting
 from recaudit.attacks.membership.ladder import LADDER, Settings
 from recaudit.data.membership import MembershipSplitSpec
 from recaudit.errors import nearest
-from recaudit.models.base import RecommenderSpec
-from recaudit.models.lfm import LFM
+from recaudit.models.protocol import RecommenderSpec
 from recaudit.models.registry import model_spec
+from recaudit.models.zoo.lfm import LFM
 from recaudit.oracle.defences import MembershipDefence
 from recaudit.oracle.serving import Serving
 from recaudit.validation import validated

@@ -20,8 +20,9 @@ from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
-from recaudit.models.base import Memo, Progress, Run, no_progress
-from recaudit.store import Store, versions
+from recaudit.pipeline import Store, versions
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Progress, Run, no_progress
 
 __all__ = ["STORE", "AuditResult", "check_device", "check_out", "run_audit"]
 

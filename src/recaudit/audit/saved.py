@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
 from recaudit.files import write_text
-from recaudit.models.base import RecommenderSpec
+from recaudit.models.protocol import RecommenderSpec
 from recaudit.models.registry import MODELS, model_spec
 from recaudit.models.saving import DESCRIPTION
 

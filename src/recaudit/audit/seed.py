@@ -9,7 +9,7 @@ from recaudit.audit.values import SeedResult, joined
 from recaudit.audit.victim import Victim
 from recaudit.audit.work import Work
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Run
+from recaudit.pipeline.run import Run
 
 __all__ = ["SeedAudit"]
 

@@ -15,7 +15,7 @@ from recaudit.audit.stealing_spec import Settings, check_histories_read, merged,
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
-from recaudit.models.base import RecommenderSpec, reads_histories
+from recaudit.models.protocol import RecommenderSpec, reads_histories
 from recaudit.models.registry import MODELS, model_spec
 from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import PopularItems

@@ -20,22 +20,15 @@ from recaudit.audit.work import Work, digest, split_digest
 from recaudit.data.interactions import Interactions
 from recaudit.data.split import Split
 from recaudit.metrics.ranking import agreement
-from recaudit.models.base import (
-    Recommender,
-    RecommenderSpec,
-    Run,
-    TopK,
-    TrainingLog,
-    reading,
-    reads_histories,
-)
-from recaudit.models.baselines import Popularity
 from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs
+from recaudit.models.protocol import Recommender, RecommenderSpec, TopK, TrainingLog, reading, reads_histories
 from recaudit.models.ranking import top_k
+from recaudit.models.zoo.baselines import Popularity
 from recaudit.oracle.defences import Defence, defending
 from recaudit.oracle.oracle import Ledger, Oracle
+from recaudit.pipeline import Piece, Stage
+from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
-from recaudit.store import Piece, Stage
 
 __all__ = ["Stealing"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries, SyntheticQueriesAttack
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate, SurrogateAttack
 from recaudit.errors import UsageError, nearest
-from recaudit.models.base import RecommenderSpec, reads_histories
+from recaudit.models.protocol import RecommenderSpec, reads_histories
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.validation import validated

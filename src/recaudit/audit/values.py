@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 
-from recaudit.store import Piece
+from recaudit.pipeline import Piece
 
 __all__ = [
     "BLIND",

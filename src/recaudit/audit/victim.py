@@ -12,11 +12,12 @@ from recaudit.audit.spec import AuditSpec
 from recaudit.data.interactions import Interactions
 from recaudit.data.split import Split, SplitSpec, split
 from recaudit.errors import UsageError
-from recaudit.models.base import Recommender, RecommenderSpec, Run, TopK, reading
 from recaudit.models.fitting import fit_once, fit_stage
+from recaudit.models.protocol import Recommender, RecommenderSpec, TopK, reading
 from recaudit.models.ranking import top_k
 from recaudit.models.saving import load_model, save_model
-from recaudit.store import Stage
+from recaudit.pipeline import Stage
+from recaudit.pipeline.run import Run
 
 __all__ = ["Victim", "fit_victim", "save_victim", "split_for", "victim_stage"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recaudit.data.split import Split
-from recaudit.store import Stage
+from recaudit.pipeline import Stage
 
 __all__ = ["Work", "digest", "split_digest"]
 

@@ -15,7 +15,7 @@ from recaudit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from recaudit.audit.spec import AuditSpec
-    from recaudit.store import Store
+    from recaudit.pipeline import Store
 
 __all__ = ["audit"]
 
@@ -102,9 +102,9 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     from recaudit.audit import run_audit  # noqa: PLC0415
     from recaudit.audit.run import STORE, check_out  # noqa: PLC0415
     from recaudit.audit.spec import AuditSpec, audit_spec  # noqa: PLC0415
+    from recaudit.pipeline import Store  # noqa: PLC0415
     from recaudit.report import parse_result, terminal_table, write_result  # noqa: PLC0415
     from recaudit.report.output import check_folder  # noqa: PLC0415
-    from recaudit.store import Store  # noqa: PLC0415
 
     _check_keys(values, tuple(AuditSpec.model_fields))
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from recaudit.experiments.costs import Costs
     from recaudit.experiments.execute import Pool
     from recaudit.experiments.grid import Grid
+    from recaudit.pipeline import Store
     from recaudit.report.experiment_page import Section
-    from recaudit.store import Store
 
 __all__ = ["reproduce_app"]
 
@@ -78,11 +78,11 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
     _check(options)
     from recaudit.audit.run import check_device  # noqa: PLC0415
     from recaudit.experiments.results import results  # noqa: PLC0415
+    from recaudit.pipeline import Store  # noqa: PLC0415
     from recaudit.report.experiment_figures import draw  # noqa: PLC0415
     from recaudit.report.experiment_further import further_tables, warnings_of  # noqa: PLC0415
     from recaudit.report.experiment_tables import terminal_table  # noqa: PLC0415
     from recaudit.report.output import check_folder, write_results  # noqa: PLC0415
-    from recaudit.store import Store  # noqa: PLC0415
 
     if options.cluster is None:
         check_device(options.device)
@@ -111,7 +111,7 @@ def list_experiments(*, store: Folder | None = None) -> None:
     """
     from recaudit.experiments.costs import Costs  # noqa: PLC0415
     from recaudit.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
-    from recaudit.store import Store  # noqa: PLC0415
+    from recaudit.pipeline import Store  # noqa: PLC0415
 
     output = Output()
     folder = store or default_store()
@@ -158,9 +158,9 @@ def page(*, paper: str = "zhu2023", store: Folder | None = None, out: Folder = P
     import polars as pl  # noqa: PLC0415
 
     from recaudit.papers import STATISTICS, grid_names, load_grid, statistics  # noqa: PLC0415
+    from recaudit.pipeline import versions  # noqa: PLC0415
     from recaudit.report.experiment_page import render_page  # noqa: PLC0415
     from recaudit.report.output import check_folder, write_page, write_results  # noqa: PLC0415
-    from recaudit.store import versions  # noqa: PLC0415
 
     names = [name for name in grid_names() if name.startswith(f"{paper}/")]
     if not names:

@@ -8,7 +8,7 @@ from recaudit.cli.console import Output
 from recaudit.errors import UsageError
 
 if TYPE_CHECKING:
-    from recaudit.store import Store
+    from recaudit.pipeline import Store
 
 __all__ = ["default_store", "open_store"]
 
@@ -24,7 +24,7 @@ def open_store(folder: Path | None, output: Output) -> "Store":
     Raises:
         UsageError: where it is not there, or is no store.
     """
-    from recaudit.store import Store  # noqa: PLC0415
+    from recaudit.pipeline import Store  # noqa: PLC0415
 
     folder = folder or default_store()
     if not folder.is_dir():

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from recaudit.experiments.plan import Planned, Task
-from recaudit.store import Store
+from recaudit.pipeline import Store
 
 __all__ = ["Costs", "Estimate"]
 

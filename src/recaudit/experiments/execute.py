@@ -18,8 +18,9 @@ from loky import ProcessPoolExecutor
 
 from recaudit.errors import UsageError
 from recaudit.experiments.plan import Planned, Task, open_seed
-from recaudit.models.base import Memo, Progress, no_progress
-from recaudit.store import Store
+from recaudit.pipeline import Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Progress, no_progress
 
 __all__ = ["Done", "Here", "Pool", "Processes", "State", "execute", "perform"]
 

@@ -11,8 +11,9 @@ from recaudit.audit.spec import AuditSpec, audit_spec
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import DataSpec, load
 from recaudit.experiments.grid import Cell, Grid
-from recaudit.models.base import Memo, Progress, Run, no_progress
-from recaudit.store import Stage, Store
+from recaudit.pipeline import Stage, Store
+from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.run import Progress, Run, no_progress
 from recaudit.validation import validated
 
 __all__ = [

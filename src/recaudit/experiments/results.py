@@ -9,7 +9,7 @@ from recaudit.audit import run_audit
 from recaudit.audit.spec import AuditSpec
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import cell_spec, finished_seeds, open_data
-from recaudit.store import Store
+from recaudit.pipeline import Store
 
 __all__ = ["COLUMNS", "results"]
 

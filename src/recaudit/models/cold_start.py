@@ -22,9 +22,10 @@ from torch import Tensor
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import Recommender, RecommenderSpec, Run, TrainingLog
 from recaudit.models.networks import Network
+from recaudit.models.protocol import Recommender, RecommenderSpec, TrainingLog
 from recaudit.models.training import GradientDescent, Optimisation, no_denormals, stepper
+from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
 __all__ = ["FoldedExamples", "FoldsIn", "fold_in", "fold_users", "fresh_users", "shown_part"]

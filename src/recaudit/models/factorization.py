@@ -15,13 +15,14 @@ from recaudit.data.rows import picked_rows
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import recall
 from recaudit.models import losses
-from recaudit.models.base import Recommender, Run, TrainingLog
 from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users, shown_part
 from recaudit.models.networks import INITIAL_SCALE, DotProduct, Network, TrainedNetwork, factors
+from recaudit.models.protocol import Recommender, TrainingLog
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import Examples, ObservedItems
 from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec, plain_items
 from recaudit.models.training import PairScores, train
+from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
 __all__ = ["BPR", "LMF", "NetworkRecommender", "NetworkSpec", "validation_slice"]

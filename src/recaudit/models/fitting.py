@@ -5,11 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Recommender, RecommenderSpec, Run, TrainingLog, reading
 from recaudit.models.cold_start import fold_in
+from recaudit.models.protocol import Recommender, RecommenderSpec, TrainingLog, reading
 from recaudit.models.registry import distribution
 from recaudit.models.trained import FittedNetwork
-from recaudit.store import Piece, Stage
+from recaudit.pipeline import Piece, Stage
+from recaudit.pipeline.run import Run
 
 __all__ = ["fit_once", "fit_stage", "fold_once", "fold_stage", "packed", "spec_inputs", "unpacked"]
 

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int64
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
 from recaudit.errors import UsageError
-from recaudit.models.base import Recommender, TopK
+from recaudit.models.protocol import Recommender, TopK
 
 __all__ = ["best_items", "top_k"]
 

@@ -5,15 +5,15 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from recaudit.errors import UsageError, nearest
-from recaudit.models.base import RecommenderSpec
-from recaudit.models.baselines import ItemKNN, Popularity
 from recaudit.models.factorization import BPR, LMF
-from recaudit.models.gru4rec import GRU4Rec
-from recaudit.models.lfm import LFM
-from recaudit.models.ncf import NCF
-from recaudit.models.private import PrivateItemKNN, PrivateLFM
-from recaudit.models.sasrec import SASRec
-from recaudit.models.stamp import STAMP
+from recaudit.models.protocol import RecommenderSpec
+from recaudit.models.zoo.baselines import ItemKNN, Popularity
+from recaudit.models.zoo.gru4rec import GRU4Rec
+from recaudit.models.zoo.lfm import LFM
+from recaudit.models.zoo.ncf import NCF
+from recaudit.models.zoo.private import PrivateItemKNN, PrivateLFM
+from recaudit.models.zoo.sasrec import SASRec
+from recaudit.models.zoo.stamp import STAMP
 from recaudit.validation import validated
 
 __all__ = ["MODELS", "distribution", "model_spec"]

@@ -12,7 +12,7 @@ from safetensors.torch import load, save_file
 from recaudit import __version__
 from recaudit.errors import UsageError
 from recaudit.files import whole_file, write_text
-from recaudit.models.base import Recommender, RecommenderSpec
+from recaudit.models.protocol import Recommender, RecommenderSpec
 from recaudit.models.registry import model_spec
 from recaudit.validation import validated
 

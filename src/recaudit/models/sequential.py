@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg
-from recaudit.models.base import Recommender, Run, TrainingLog
 from recaudit.models.networks import TrainedNetwork
+from recaudit.models.protocol import Recommender, TrainingLog
 from recaudit.models.ranking import FEWEST_ROWS, top_k
 from recaudit.models.sampling import Examples
 from recaudit.models.sequences import (
@@ -28,6 +28,7 @@ from recaudit.models.sequences import (
 )
 from recaudit.models.trained import FittedNetwork, TrainedSpec
 from recaudit.models.training import Stopping, train
+from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
 __all__ = ["SequentialRecommender", "SequentialSpec"]

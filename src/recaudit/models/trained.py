@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Run, TrainingLog
 from recaudit.models.networks import ItemTable, ItemVectors, TrainedNetwork
+from recaudit.models.protocol import TrainingLog
 from recaudit.models.sampling import Examples
 from recaudit.models.training import Objective, Optimisation, Stopping
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
 
 __all__ = ["FittedNetwork", "ItemVectorMaker", "TrainedSpec", "plain_items"]

@@ -11,9 +11,10 @@ from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from recaudit.models.base import Run, TrainingLog
 from recaudit.models.networks import Dropout, Network
+from recaudit.models.protocol import TrainingLog
 from recaudit.models.sampling import Examples, equal_batches
+from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator, torch_generator
 
 __all__ = [

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
-from recaudit.models.base import ReadsHistories, Recommender, TopK, TrainingLog
+from recaudit.models.protocol import ReadsHistories, Recommender, TopK, TrainingLog
 from recaudit.oracle.draws import drawn, list_numbers, user_blocks, user_numbers
 from recaudit.rng import numpy_generator
 

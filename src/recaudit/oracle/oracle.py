@@ -8,7 +8,7 @@ from jaxtyping import Int64
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import ReadsHistories, Recommender, TopK, reading
+from recaudit.models.protocol import ReadsHistories, Recommender, TopK, reading
 from recaudit.models.ranking import top_k
 from recaudit.oracle.defences import Defence, DefendsHistories, defending
 

@@ -9,9 +9,9 @@ from jaxtyping import Int64
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import Recommender, TopK
-from recaudit.models.baselines import PopularityRecommender
+from recaudit.models.protocol import Recommender, TopK
 from recaudit.models.ranking import top_k
+from recaudit.models.zoo.baselines import PopularityRecommender
 from recaudit.oracle.defences import MembershipDefence, RandomItems, noisy
 from recaudit.oracle.draws import drawn, user_blocks, user_numbers
 from recaudit.rng import child_seed

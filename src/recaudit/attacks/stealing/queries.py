@@ -16,16 +16,17 @@ from recaudit.attacks.stealing.synthesis import Drawing, Synthesised, synthesise
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
-from recaudit.models.base import Run, TrainingLog
 from recaudit.models.fitting import unpacked
+from recaudit.models.protocol import TrainingLog
 from recaudit.models.ranking import top_k
 from recaudit.models.sequences import Prefixes, PrefixScores, SequenceNetwork
 from recaudit.models.sequential import SequentialRecommender, SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
+from recaudit.pipeline import Piece, Stage
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
-from recaudit.store import Piece, Stage
 
 __all__ = ["QSD_PROPER", "SyntheticQueries"]
 

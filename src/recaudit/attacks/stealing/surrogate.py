@@ -14,15 +14,16 @@ from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
-from recaudit.models.base import Recommender, Run, TopK
 from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs, unpacked
 from recaudit.models.networks import ItemTable, ItemVectors
+from recaudit.models.protocol import Recommender, TopK
 from recaudit.models.ranking import top_k
 from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec, plain_items
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
+from recaudit.pipeline import Piece, Stage
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
-from recaudit.store import Piece, Stage
 
 __all__ = ["ATTACKS", "Surrogate"]
 

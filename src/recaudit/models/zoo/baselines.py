@@ -11,7 +11,8 @@ from scipy import sparse
 from torch import Tensor
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.base import Recommender, Run
+from recaudit.models.protocol import Recommender
+from recaudit.pipeline.run import Run
 
 __all__ = ["ItemKNN", "ItemKNNRecommender", "Popularity", "PopularityRecommender"]
 

@@ -12,13 +12,14 @@ from torch.nn.functional import mse_loss
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.base import Recommender, Run
 from recaudit.models.closed_form import sparse_dots
 from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.networks import ItemTable, ItemVectors, Network
+from recaudit.models.protocol import Recommender
 from recaudit.models.sampling import Examples, LabelledPairs, RatedPairs
 from recaudit.models.training import GradientDescent, PairScores, Stopping, train
+from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
 
 __all__ = ["LFM", "LFMNetwork"]

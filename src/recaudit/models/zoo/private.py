@@ -42,10 +42,11 @@ from torch import Tensor, nn
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.privacy import SMALLEST_DELTA, gaussian_scale
 from recaudit.models.accounting import noise_multiplier
-from recaudit.models.base import Recommender, Run, TrainingLog
-from recaudit.models.baselines import ItemKNN, ItemKNNRecommender
 from recaudit.models.factorization import NetworkRecommender
-from recaudit.models.lfm import LFMNetwork
+from recaudit.models.protocol import Recommender, TrainingLog
+from recaudit.models.zoo.baselines import ItemKNN, ItemKNNRecommender
+from recaudit.models.zoo.lfm import LFMNetwork
+from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
 __all__ = ["PrivateItemKNN", "PrivateLFM"]

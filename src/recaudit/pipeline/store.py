@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load
 
 from recaudit.errors import UsageError
-from recaudit.store.ownership import (
+from recaudit.pipeline.ownership import (
     DOOMED,
     LOCKS,
     MARKER,
@@ -22,7 +22,7 @@ from recaudit.store.ownership import (
     check_folder,
     is_ours,
 )
-from recaudit.store.stages import (
+from recaudit.pipeline.stages import (
     FIELDS,
     HASH,
     KINDS,

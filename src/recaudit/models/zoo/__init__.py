@@ -1,0 +1,1 @@
+"""The recommenders that come with recaudit, one file a family."""
