@@ -23,6 +23,7 @@ LAYERS = (  # from left to right
     "pipeline",
     "data",
     "models",
+    "victims",
     "oracle",
     "attacks",
     "audit",

@@ -11,7 +11,7 @@ from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
-from recaudit.models import base, factorization
+from recaudit.models import factorization
 from recaudit.models.factorization import BPR, LMF, NetworkRecommender
 from recaudit.models.fitting import fit_once, packed
 from recaudit.models.networks import ItemTable
@@ -19,11 +19,19 @@ from recaudit.models.ranking import top_k
 from recaudit.models.training import Optimisation, Stopping
 from recaudit.models.zoo.ncf import NCF
 from recaudit.oracle.oracle import Oracle
+from recaudit.pipeline import memo as pipeline_memo
 from recaudit.pipeline.memo import Memo
 from recaudit.pipeline.run import Run
+from recaudit.victims.trained import FittedVictim
 
 K = 10
 OPTIMISATION = Optimisation(learning_rate=0.05, batch_size=256)
+
+
+def open_oracle(model, seen, **more):
+    """Return the oracle of ``model`` where every user of ``seen`` may be asked about."""
+    more = {"allowed": np.arange(seen.n_users)} | more
+    return Oracle(FittedVictim(recommender=model, seen=seen), **more)
 
 
 def taste_world(n_items=120, size=3, seed=1):
@@ -99,7 +107,7 @@ def clone_spec(epochs=4, **options):
 
 def steal(world, settings, clone, run):
     victim, target, knowledge, _ = world
-    return settings.attack(clone).steal(knowledge, Oracle(victim, target, k=K), run)
+    return settings.attack(clone).steal(knowledge, open_oracle(victim, target, k=K), run)
 
 
 def agreement_with_victim(world, clone, users):
@@ -160,7 +168,7 @@ def test_lists_to_learn_from_and_to_stop_by_are_needed(world, missing):
     less = Knowledge(
         known=knowledge.known, accounts=knowledge.accounts, auxiliary=knowledge.auxiliary, **parts
     )
-    oracle = Oracle(victim, target, k=K)
+    oracle = open_oracle(victim, target, k=K)
     with pytest.raises(ValueError, match="needs queried users, and validation users"):
         quick(ATTACKS["PTQ"]).attack(clone_spec()).steal(less, oracle, Run(seed=0))
     assert oracle.ledger.lists == 0
@@ -343,7 +351,7 @@ def test_phase_one_is_told_apart_by_what_it_depends_on_and_by_nothing_else(world
 def test_an_attacks_cost_is_that_of_running_alone(world, monkeypatch):
     """Every training takes one second of a clock that nothing else moves."""
     now = [0.0]
-    monkeypatch.setattr(base.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(pipeline_memo.time, "perf_counter", lambda: now[0])
     for place in (factorization, module):
 
         def counted(*given, train=place.train, **options):

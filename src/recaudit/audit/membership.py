@@ -24,12 +24,14 @@ from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
 from recaudit.models.cold_start import FoldsIn
 from recaudit.models.factorization import NetworkRecommender
-from recaudit.models.protocol import Recommender, TopK
+from recaudit.models.protocol import Recommender
 from recaudit.oracle.oracle import Oracle
 from recaudit.oracle.serving import FOLDING, Serving
 from recaudit.pipeline import Stage
 from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
+from recaudit.victims.lists import FixedLists
+from recaudit.victims.protocol import Queries
 
 __all__ = ["Membership"]
 
@@ -171,7 +173,7 @@ class Membership:
     def _oracle(self, name: str, serving: Serving) -> Oracle:
         """Return the victim as an outsider meets it: who asks for candidates' lists gets them."""
         lists = self.models.lists(name, serving)
-        return Oracle.serving(lambda users: TopK(items=lists[users]), n_users=len(lists))
+        return Oracle(FixedLists(lists=lists), allowed=np.arange(len(lists)), k=self.k)
 
     def _knowledge(self, serving: Serving) -> MembershipKnowledge:
         split, of = self.split, self.models.planned[VECTORS].trained
@@ -206,7 +208,7 @@ class Membership:
         knowledge = self._knowledge(serving)
         seed = child_seed(self.run.seed, "attack")
         evidence = Evidence(knowledge, seed, self.spec.rich)
-        everybody = np.arange(len(self.split.candidates))
+        everybody = Queries(users=np.arange(len(self.split.candidates)))
         scores: dict[str, Float64[np.ndarray, "C"]] = {}
         null, cost, ledgers = {}, {}, {}
         for name, rung in self._rungs.items():

@@ -24,11 +24,13 @@ from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs
 from recaudit.models.protocol import Recommender, RecommenderSpec, TopK, TrainingLog, reading, reads_histories
 from recaudit.models.ranking import top_k
 from recaudit.models.zoo.baselines import Popularity
-from recaudit.oracle.defences import Defence, defending
+from recaudit.oracle.defences import Defence
 from recaudit.oracle.oracle import Ledger, Oracle
 from recaudit.pipeline import Piece, Stage
 from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
+from recaudit.victims.protocol import Queries
+from recaudit.victims.trained import FittedVictim
 
 __all__ = ["Stealing"]
 
@@ -183,7 +185,10 @@ class Stealing:
     def _defence(self) -> Defence | None:
         if self.spec.defence is None:
             return None
-        return self.spec.defence.protect(self.split.target, child_seed(self.run.seed, "defence"))
+        by_list = reads_histories(self._victim_spec)
+        return self.spec.defence.protect(
+            self.split.target, child_seed(self.run.seed, "defence"), by_list=by_list
+        )
 
     def _attack(self, name: str) -> Attack:
         return self._surrogates[name].attack(self._clone_spec)
@@ -229,7 +234,7 @@ class Stealing:
         if self.spec.defence is None:
             return None
         plain = self.spec.defence.model_dump(mode="json")
-        # See `defending`; what was stored while users' numbers or histories fixed its draws had no such key.
+        # Key salt: in older results a user's number or history fixed what a defence draws.
         return plain | {"drawn_by": "list"} if reads_histories(self._victim_spec) else plain
 
     def _clone_stage(self, name: str) -> Stage:
@@ -259,9 +264,10 @@ class Stealing:
         attack, known, run = self._attack(name), self.knowledge.known, self._attacks
 
         def steal() -> tuple[Recommender, Ledger]:
+            split = self.split
             oracle = Oracle(
-                victim.recommender,
-                self.split.target,
+                FittedVictim(recommender=victim.recommender, seen=split.target),
+                allowed=split.known[np.concatenate([self.queried, split.validation])],
                 k=self.spec.k,
                 budget=self.spec.queries,
                 defence=self._defence,
@@ -292,7 +298,7 @@ class Stealing:
         """Judge the lists of all judged users against those that the victim serves and the held-out items."""
         victim, k = self.victim(), self.spec.k
         undefended = victim.lists(self._users, k)
-        reference = self._served(undefended, self._users, victim)
+        reference = self._served(undefended, self._users)
         with self.run.memo.clock() as seconds:
             if row == VICTIM:
                 self.victim()  # kept by now: the clock counts what that had cost
@@ -326,15 +332,14 @@ class Stealing:
         lists = top_k(reading(clone, histories), np.arange(histories.n_users), histories, k)
         return lists, clone.log, ledger
 
-    def _served(self, lists: TopK, users: np.ndarray, victim: Victim) -> TopK:
+    def _served(self, lists: TopK, users: np.ndarray) -> TopK:
         """Return the victim's lists as it serves them."""
-        defence = defending(self._defence, victim.recommender, self.split.target)
-        return lists if defence is None else defence.apply(users, lists)
+        return lists if self._defence is None else self._defence.apply(Queries(users=users), lists)
 
     def _served_to_all(self, victim: Victim) -> TopK:
         """Return the lists that the victim serves to all of the target's users."""
         everybody = np.arange(self.split.target.n_users)
-        return self._served(victim.lists(everybody, self.spec.k), everybody, victim)
+        return self._served(victim.lists(everybody, self.spec.k), everybody)
 
     def _told(self, ledger: Ledger) -> dict[str, int]:
         """Return what is kept of a ledger: calls and sequences only where a model reads histories.

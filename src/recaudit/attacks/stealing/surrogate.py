@@ -24,6 +24,7 @@ from recaudit.oracle.oracle import Oracle
 from recaudit.pipeline import Piece, Stage
 from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
+from recaudit.victims.protocol import Queries
 
 __all__ = ["ATTACKS", "Surrogate"]
 
@@ -96,7 +97,7 @@ class SurrogateAttack:
             raise ValueError("learning from lists needs queried users, and validation users to stop by")
         if settings.interactions:
             asked = np.concatenate([asked, knowledge.validation])
-        lists = oracle.query(knowledge.accounts[asked])
+        lists = oracle.query(Queries(users=knowledge.accounts[asked]))
         clone = self._phase_one(knowledge, run) if settings.interactions else self._untrained(knowledge, run)
         return self._phase_two(clone, lists, asked, knowledge, run)
 
