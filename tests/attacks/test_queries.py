@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from recaudit.attacks.base import Knowledge, StealingAttack
+from recaudit.attacks.protocol import Knowledge, StealingAttack
 from recaudit.attacks.stealing import queries as module
 from recaudit.attacks.stealing.lists import stealing_loss
 from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries

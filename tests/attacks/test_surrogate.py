@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 import torch
 
-from recaudit.attacks.base import Knowledge
+from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing import surrogate as module
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate

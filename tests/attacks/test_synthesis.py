@@ -151,17 +151,12 @@ class TestAutoregressive:
         class Stubborn:
             """Serves item 3, the last item of the history, and padding."""
 
-            def __init__(self, shown):
-                self.read = shown
-
-            def shown(self, shown):
-                return Stubborn(shown)
-
-            def apply(self, users, lists):
-                last = self.read.items[self.read.offsets[1:] - 1].astype(np.int64)
+            def apply(self, queries, lists):
+                read = queries.histories
+                last = read.items[read.offsets[1:] - 1].astype(np.int64)
                 return TopK(items=np.stack([np.full(len(last), 3), last, np.full(len(last), -1)], axis=1))
 
-        found = rows(grown(oracle(k=3, defence=Stubborn(histories([0]))), lists=120, length=6))
+        found = rows(grown(oracle(k=3, defence=Stubborn()), lists=120, length=6))
         assert all(len(set(history)) == 6 for history in found)
         assert all(3 in history[:2] for history in found)  # first, or the one thing that the list offers
         thirds = {history[2] for history in found}

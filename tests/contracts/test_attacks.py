@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from recaudit.attacks.base import Knowledge, StealingAttack
+from recaudit.attacks.protocol import Knowledge, StealingAttack
 from recaudit.attacks.stealing.surrogate import ATTACKS
 from recaudit.data.split import Split, SplitSpec, split
 from recaudit.data.synthetic import checkerboard

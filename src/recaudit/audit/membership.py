@@ -12,6 +12,7 @@ from jaxtyping import Float32, Float64, Int64
 from recaudit.attacks.membership.blind import blind_panel
 from recaudit.attacks.membership.knowledge import ItemSpace, Listed, MembershipKnowledge
 from recaudit.attacks.membership.shadows import Evidence
+from recaudit.attacks.registry import key_inputs
 from recaudit.audit import values
 from recaudit.audit.membership_models import NULL, SHADOW, VECTORS, MembershipModels
 from recaudit.audit.spec import VICTIM, AuditSpec
@@ -149,10 +150,7 @@ class Membership:
             "threat": "membership",
             "serving": serving,
             "models": models,
-            "attacks": {
-                name: {"kind": type(rung).__name__, **rung.model_dump(mode="json")}
-                for name, rung in self._rungs.items()
-            },
+            "attacks": {name: key_inputs(rung) for name, rung in self._rungs.items()},
             "packages": {"scikit-learn": version("scikit-learn")},
             "rich": self.spec.rich.model_dump(mode="json"),
             "defence": self.spec.defence.model_dump(mode="json"),
@@ -215,7 +213,7 @@ class Membership:
             oracle, began = self._oracle(VICTIM, serving), time.perf_counter()
             scorer = rung.learn(evidence, seed)
             scores[name] = scorer(oracle.query(everybody).items)
-            cost[name] = round(time.perf_counter() - began + self.models.cost(rung.source), 3)
+            cost[name] = round(time.perf_counter() - began + sum(map(self.models.cost, rung.needs)), 3)
             asked = oracle.ledger
             ledgers[name] = {"lists": asked.lists, "users": asked.users, "items": asked.items}
             if self.spec.null:

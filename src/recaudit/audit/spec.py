@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from recaudit.attacks.protocol import StealingAttack
 from recaudit.audit.membership_spec import MembershipSpec
 from recaudit.audit.saved import content_hash, read_split, saved_model_spec
-from recaudit.audit.stealing_spec import Settings, check_histories_read, merged, stealing_attacks
+from recaudit.audit.stealing_spec import check_histories_read, merged, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
@@ -252,7 +253,7 @@ class AuditSpec(BaseModel):
                 )
         return self.split.model_copy(update=own)
 
-    def surrogates(self) -> dict[str, Settings]:
+    def surrogates(self) -> dict[str, StealingAttack]:
         """Return the attacks by name, in order."""
         rows = (FLOOR, CEILING, VICTIM, CONSTANT, AUXILIARY)
         return stealing_attacks(self.attacks, self.settings, reserved=rows)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from recaudit.attacks.base import Knowledge
+from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing.queries import SyntheticQueries
-from recaudit.audit.budget import affordable, check_budget
+from recaudit.audit.budget import afforded
 from recaudit.audit.judging import by_role, constant_lists, quality, unseen_users, values_of, variety
 from recaudit.audit.spec import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, AuditSpec
-from recaudit.audit.stealing_spec import Attack
 from recaudit.audit.values import Judged, SeedResult, Values, packed_values, unpacked_values
 from recaudit.audit.victim import Victim, fit_victim, split_for, victim_stage
 from recaudit.audit.work import Work, digest, split_digest
@@ -60,35 +59,37 @@ class Stealing:
         self.run = run
         self._data = data
         self.split: Split = split_for(spec, data, run.seed)
-        self.queried = affordable(spec, self.split)
+        self._surrogates = spec.surrogates()
+        self._victim_spec = spec.victim_spec()
+        self._clone_spec = spec.clone_spec()
+        self.knowledge = self._knowledge()
+        self.queried = self.knowledge.queried
         self.roles = {
             "all": np.arange(len(self.split.known)),
             "queried": self.queried,
             "unqueried": self.split.unqueried,
         }
-        self._surrogates = spec.surrogates()
-        self._victim_spec = spec.victim_spec()
-        self._clone_spec = spec.clone_spec()
         self._references = spec.references
-        check_budget(self._surrogates, self.split, queried=len(self.queried), budget=spec.queries)
         self._unseen: Int64[np.ndarray, "N"] | None = None
         if spec.clone_reads:
             self._unseen = unseen_users(self.split)
             if len(self._unseen):
                 self.roles["unseen"] = len(self.split.known) + np.arange(len(self._unseen))
 
-    @cached_property
-    def knowledge(self) -> Knowledge:
-        """What every attack may see."""
+    def _knowledge(self) -> Knowledge:
+        """Return what every attack may see."""
         split = self.split
-        return Knowledge(
+        whole = Knowledge(
             known=split.target.of_users(split.known),
             accounts=split.known,
-            queried=self.queried,
+            queried=split.queried,
             validation=split.validation,
             auxiliary=split.auxiliary,
+            clone=self._clone_spec,
             common=None if split.common.all() else split.common,
         )
+        target = split.target.fingerprint
+        return afforded(whole, self._surrogates, budget=self.spec.queries, target=target)
 
     def victim(self) -> Victim:
         """Return the victim, trained where it is not kept."""
