@@ -1,7 +1,7 @@
 """The golden gate: the keys of all planned nodes and the figures of small audits, as they were committed.
 
 A moved line of code must not change a key or a figure. `RECAUDIT_GOLDEN=write pytest tests/test_golden.py`
-writes the files anew where a change is meant. `RECAUDIT_GOLDEN=exact` compares figures to the bit, which holds
+writes the files anew where a change is meant. `RECAUDIT_GOLDEN=exact` compares figures to the bit: that holds
 on the machine that wrote them. Elsewhere figures are compared within `TOLERANCE`: bits are promised on one
 machine only.
 """
