@@ -7,13 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 
+import profiles  # noqa: F401 (registers the profiles of Hypothesis)
 from recaudit.data.interactions import Interactions
-
-# How long an example takes is the machine's affair: no test is timed.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,6 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.errors import UsageError
 from recaudit.pipeline import Piece, Stage, Store
 from recaudit.pipeline import stages as module
@@ -99,7 +100,7 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path) -> None:
         max_size=4,
     ),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_plain_facts_and_any_tensors_are_read_back(tmp_path, tensors, facts) -> None:
     piece = Piece(tensors={name: torch.tensor(values) for name, values in tensors.items()}, facts=facts)
     name = Stage(
@@ -238,7 +239,7 @@ FILES = st.sampled_from(["stage.json", "tensors.safetensors"])
 
 
 @given(FILES, st.floats(0, 1, exclude_max=True), st.integers(1, 255))
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_changed_byte_anywhere_is_detected(tmp_path, name, where, mask) -> None:
     def change(folder: Path) -> None:
         content = bytearray((folder / name).read_bytes())
@@ -249,7 +250,7 @@ def test_a_changed_byte_anywhere_is_detected(tmp_path, name, where, mask) -> Non
 
 
 @given(FILES, st.floats(0, 1, exclude_max=True))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_cut_file_is_detected(tmp_path, name, where) -> None:
     damaged_then_healed(
         tmp_path, lambda folder: os.truncate(folder / name, int(where * (folder / name).stat().st_size))
@@ -257,7 +258,7 @@ def test_a_cut_file_is_detected(tmp_path, name, where) -> None:
 
 
 @given(FILES, st.binary(min_size=1, max_size=20))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_longer_file_is_detected(tmp_path, name, more) -> None:
     def lengthen(folder: Path) -> None:
         content = (folder / name).read_bytes()

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.errors import UsageError
 from recaudit.experiments import execute as module
 from recaudit.experiments import plan as planning
@@ -108,7 +109,7 @@ def graphs(draw: st.DrawFn) -> list[tuple[tuple[int, ...], str, int]]:
 
 
 @given(graphs(), st.integers(1, 3), st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_each_stage_is_done_once_after_what_it_needs(graph, workers, data) -> None:
     """Though others be at work at some of them, and processes die."""
     numbers = range(len(graph))
