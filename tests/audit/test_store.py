@@ -11,7 +11,7 @@ from recaudit.audit.spec import audit_spec
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
 from recaudit.pipeline import Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 
 
@@ -203,10 +203,10 @@ def test_a_folder_that_cannot_hold_the_result(small, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def seed_audit(values):
-    def open_seed(changed=None, seed=0, memo=None, **run):
+    def open_seed(changed=None, seed=0, cache=None, **run):
         spec = audit_spec({**values, **(changed or {})})
-        memo = Memo() if memo is None else memo
-        return SeedAudit(spec, load(spec.data), Run(seed=seed, memo=memo, **run))
+        cache = Cache() if cache is None else cache
+        return SeedAudit(spec, load(spec.data), Run(seed=seed, cache=cache, **run))
 
     return open_seed
 
@@ -230,19 +230,19 @@ def test_works_are_all_stages_each_after_what_it_needs(seed_audit) -> None:
 
 def test_a_work_computes_its_own_stage_and_nothing_that_is_there(seed_audit, found) -> None:
     """What needs names is enough: with it there, only the stage itself and an attack's own clone are new."""
-    memo = Memo()
-    one = seed_audit(memo=memo)
+    cache = Cache()
+    one = seed_audit(cache=cache)
     for work in one.works():
-        before = set(memo.pieces)
+        before = set(cache.pieces)
         assert set(work.needs) <= before
-        seed_audit(memo=memo).do(work.name)
-        new = set(memo.pieces) - before
+        seed_audit(cache=cache).do(work.name)
+        new = set(cache.pieces) - before
         assert work.stage.hash in new
         lists = work.name in {("judge", "QSD"), ("judge", "PTAQ")}
         assert len(new) == 1 + lists, work.name
-    computed = memo.computed
-    result = seed_audit(memo=memo).result(lambda row: None)
-    assert memo.computed == computed == len(memo.pieces)
+    computed = cache.computed
+    result = seed_audit(cache=cache).result(lambda row: None)
+    assert cache.computed == computed == len(cache.pieces)
     content = found.content
     assert result.ledgers == [one for one in content["ledgers"] if one["seed"] == 0]
     assert result.users["target"] == content["data"]["target_users"]
@@ -292,9 +292,9 @@ def test_figures_of_other_seeds_and_devices_are_others(seed_audit) -> None:
 
 
 def test_a_judgement_that_was_kept_is_as_it_was(seed_audit, tmp_path) -> None:
-    memo = Memo(store=Store(tmp_path, say=pytest.fail))
+    cache = Cache(store=Store(tmp_path, say=pytest.fail))
     for row in ("victim", "popularity", "PTAQ"):
-        first, again = (seed_audit(memo=memo)._stealing.judged(row) for _ in range(2))
+        first, again = (seed_audit(cache=cache)._stealing.judged(row) for _ in range(2))
         assert list(first.values) == list(again.values)
         for metric, roles in first.values.items():
             assert list(roles) == list(again.values[metric])

@@ -21,13 +21,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiles import examples
+from recaudit.audit.tasks import missing, perform
 from recaudit.errors import UsageError
 from recaudit.experiments import execute as module
 from recaudit.experiments import plan as planning
-from recaudit.experiments.execute import DEATHS, Done, Here, Pool, Processes, State, execute, perform
-from recaudit.experiments.plan import Planned, Task, missing, plan
-from recaudit.pipeline import Stage, Store
-from recaudit.pipeline.memo import Memo
+from recaudit.experiments.plan import plan
+from recaudit.pipeline import Key, Store
+from recaudit.pipeline.cache import Cache
+from recaudit.pipeline.pools.local import Here, Processes
+from recaudit.pipeline.schedule import DEATHS, Done, Planned, Pool, State, Task, execute
 
 PATIENCE = 300  # seconds until a test gives up waiting; what it waits for takes a few on a free machine
 
@@ -49,8 +51,8 @@ def planted(number: int, needs: tuple[int, ...] = (), *, name: str = "fit", plac
     return Planned(task=task, needs=frozenset(stage_of(need).hash for need in needs), place=place)
 
 
-def stage_of(number: int) -> Stage:
-    return Stage(kind="model", inputs={"number": number})
+def stage_of(number: int) -> Key:
+    return Key(kind="model", inputs={"number": number})
 
 
 def todo_of(*planned: Planned) -> dict[str, Planned]:
@@ -378,15 +380,17 @@ def test_closing_kills_what_is_running(tmp_path, monkeypatch) -> None:
 RUN = """
 import json, sys
 from pathlib import Path
-from recaudit.experiments.execute import Here, Processes, execute
+from recaudit.pipeline.pools.local import Here, Processes
+from recaudit.pipeline.schedule import execute
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.plan import missing, plan
-from recaudit.pipeline.memo import Memo
+from recaudit.audit.tasks import missing
+from recaudit.experiments.plan import plan
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline import Store
 from recaudit.validation import validated
 
 folder, grid, workers = Path(sys.argv[1]), validated(Grid, json.loads(sys.argv[2])), int(sys.argv[3])
-computed = Memo._computed
+computed = Cache._computed
 
 def noted(self, stage, compute, pack):
     print("computed", stage.hash, flush=True)
@@ -398,7 +402,7 @@ def tell(state):
     if state.finished is not None:
         print("finished", state.finished, flush=True)
 
-Memo._computed = noted
+Cache._computed = noted
 store = Store(folder, say=lambda line: print("damaged", line, flush=True))
 todo = missing(plan(grid, store), store)
 print("planned", len(todo), flush=True)
@@ -577,15 +581,15 @@ def copied(finished, tmp_path) -> Store:
 
 
 @pytest.fixture
-def computed(monkeypatch) -> list[Stage]:
+def computed(monkeypatch) -> list[Key]:
     """The stages that are computed in this process."""
-    found, compute = [], Memo._computed
+    found, compute = [], Cache._computed
 
     def noted(self, stage, *rest):
         found.append(stage)
         return compute(self, stage, *rest)
 
-    monkeypatch.setattr(Memo, "_computed", noted)
+    monkeypatch.setattr(Cache, "_computed", noted)
     return found
 
 

@@ -1,7 +1,7 @@
 """What an attacker may see, and what a stealing attack is."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -9,9 +9,10 @@ from jaxtyping import Bool, Int64
 from recaudit.data.interactions import Interactions
 from recaudit.models.protocol import Recommender
 from recaudit.oracle.oracle import Oracle
+from recaudit.pipeline.node import Node
 from recaudit.pipeline.run import Run
 
-__all__ = ["Knowledge", "StealingAttack"]
+__all__ = ["Knowledge", "SharesNodes", "StealingAttack"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,3 +49,11 @@ class StealingAttack(Protocol):
 
     def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
         """Return a clone that knows the users of ``knowledge.known``, numbered as there."""
+
+
+@runtime_checkable
+class SharesNodes(Protocol):
+    """A stealing attack that takes results which other attacks may share, such as the auxiliary model."""
+
+    def nodes(self, knowledge: Knowledge, run: Run) -> tuple[Node[Any], ...]:
+        """Return the nodes of these results; the attack takes them from the run's cache."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from recaudit.audit.membership_spec import MembershipSpec
+from recaudit.audit.membership.spec import MembershipSpec
 from recaudit.audit.saved import content_hash, read_split, saved_model_spec
-from recaudit.audit.stealing_spec import Settings, check_histories_read, merged, stealing_attacks
+from recaudit.audit.stealing.spec import Settings, check_histories_read, merged, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError

@@ -7,7 +7,7 @@ from jaxtyping import Int64
 
 from recaudit.attacks.stealing.queries import SyntheticQueries
 from recaudit.audit.spec import AuditSpec
-from recaudit.audit.stealing_spec import Settings
+from recaudit.audit.stealing.spec import Settings
 from recaudit.data.split import Split
 from recaudit.errors import UsageError
 from recaudit.rng import numpy_generator
