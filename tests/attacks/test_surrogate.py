@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from recaudit.attacks.base import Knowledge
+from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing import surrogate as module
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
@@ -23,9 +23,16 @@ from recaudit.models.zoo.ncf import NCF
 from recaudit.oracle.oracle import Oracle
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.trained import FittedVictim
 
 K = 10
 OPTIMISATION = Optimisation(learning_rate=0.05, batch_size=256)
+
+
+def open_oracle(model, seen, **more):
+    """Return the oracle of ``model`` where every user of ``seen`` may be asked about."""
+    more = {"allowed": np.arange(seen.n_users)} | more
+    return Oracle(FittedVictim(recommender=model, seen=seen), **more)
 
 
 def taste_world(n_items=120, size=3, seed=1):
@@ -101,7 +108,7 @@ def clone_spec(epochs=4, **options):
 
 def steal(world, settings, clone, run):
     victim, target, knowledge, _ = world
-    return settings.attack(clone).steal(knowledge, Oracle(victim, target, k=K), run)
+    return settings.attack(clone).steal(knowledge, open_oracle(victim, target, k=K), run)
 
 
 def agreement_with_victim(world, clone, users):
@@ -162,7 +169,7 @@ def test_lists_to_learn_from_and_to_stop_by_are_needed(world, missing):
     less = Knowledge(
         known=knowledge.known, accounts=knowledge.accounts, auxiliary=knowledge.auxiliary, **parts
     )
-    oracle = Oracle(victim, target, k=K)
+    oracle = open_oracle(victim, target, k=K)
     with pytest.raises(ValueError, match="needs queried users, and validation users"):
         quick(ATTACKS["PTQ"]).attack(clone_spec()).steal(less, oracle, Run(seed=0))
     assert oracle.ledger.lists == 0

@@ -23,6 +23,8 @@ from recaudit.oracle.oracle import Ledger, Oracle
 from recaudit.pipeline import Store
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.protocol import Queries
+from recaudit.victims.trained import FittedVictim
 
 FEW = {"epochs": 2, "evaluate_every": 1, "patience": 2}
 SASREC = {
@@ -477,10 +479,12 @@ def test_a_defended_victim_is_asked_with_histories(sequential) -> None:
 def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
     stealing = opened(sequential | {"defence": {"mixed": 2, "top": 10}})._stealing
     victim, users = stealing.victim(), stealing._users
-    oracle = Oracle(victim.recommender, victim.target, k=5, defence=stealing._defence)
-    judged = stealing._served(victim.lists(users, 5), users, victim).items
-    assert judged.tolist() == oracle.query(users).items.tolist()
-    assert judged.tolist() == oracle.query_histories(victim.target.of_users(users)).items.tolist()
+    asked = FittedVictim(recommender=victim.recommender, seen=victim.target)
+    oracle = Oracle(asked, allowed=users, k=5, defence=stealing._defence)
+    judged = stealing._served(victim.lists(users, 5), users).items
+    assert judged.tolist() == oracle.query(Queries(users=users)).items.tolist()
+    shown = Queries(histories=victim.target.of_users(users))
+    assert judged.tolist() == oracle.query(shown).items.tolist()
     assert (judged != victim.lists(users, 5).items).sum(axis=1).max() == 2
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from recaudit.attacks.base import Knowledge, StealingAttack
+from recaudit.attacks.protocol import Knowledge, StealingAttack
 from recaudit.attacks.stealing.surrogate import ATTACKS
 from recaudit.data.split import Split, SplitSpec, split
 from recaudit.data.synthetic import checkerboard
@@ -23,6 +23,7 @@ from recaudit.models.zoo.ncf import NCF
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.trained import FittedVictim
 
 K = 5
 STOPPING = Stopping(epochs=2, evaluate_every=1)
@@ -68,8 +69,10 @@ class World:
     victim: Spy
 
     def oracle(self, budget=None):
-        oracle = Oracle(self.victim, self.split.target, k=K, budget=budget)
-        self.victim.touched.clear()  # the oracle itself asks how many users there are
+        victim = FittedVictim(recommender=self.victim, seen=self.split.target)
+        may_ask = np.concatenate([self.knowledge.queried, self.knowledge.validation])
+        oracle = Oracle(victim, allowed=self.knowledge.accounts[may_ask], k=K, budget=budget)
+        self.victim.touched.clear()  # the oracle itself asks what the victim can be asked
         return oracle
 
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from recaudit.attacks.base import Knowledge
+from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
 from recaudit.data.interactions import Interactions
@@ -25,8 +25,42 @@ from recaudit.pipeline.keys import Artifact
 from recaudit.pipeline.node import Codec, Node
 from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
+from recaudit.victims.protocol import Queries
+from recaudit.vocabulary import Card
 
-__all__ = ["ATTACKS", "Surrogate"]
+__all__ = ["PTA", "PTAQ", "PTAQ_PRE", "PTA_PRE", "PTD", "PTQ", "QSD", "Surrogate"]
+
+_START = "Starts from the items’ vectors of a model trained on the auxiliary data"
+_WEIGHS_IN = "and weighs in items’ vectors learned from the auxiliary data."
+
+PAPER: Mapping[tuple[bool, str, bool], tuple[str, int, str]] = {
+    (False, "none", True): ("QSD", 0, "Learns from the victim’s lists alone to rank what they rank."),
+    (False, "attention", True): ("QSDA", 1, f"Learns from the victim’s lists {_WEIGHS_IN}"),
+    (False, "initial", True): ("QSDA(Pre)", 2, f"{_START}, then learns from the victim’s lists."),
+    (True, "none", False): (
+        "PTD",
+        100,
+        "Trains the same kind of model on the known histories and asks for nothing.",
+    ),
+    (True, "none", True): (
+        "PTQ",
+        110,
+        "Trains on the known histories, then learns to rank as the victim’s lists do.",
+    ),
+    (True, "attention", False): ("PTA", 120, f"Trains on the known histories {_WEIGHS_IN}"),
+    (True, "initial", False): ("PTA(Pre)", 130, f"{_START}, then trains on the known histories."),
+    (True, "attention", True): (
+        "PTAQ",
+        140,
+        "Uses all three: known histories, auxiliary data, and the victim’s lists.",
+    ),
+    (True, "initial", True): (
+        "PTAQ(Pre)",
+        150,
+        f"{_START}, trains on the known histories, then learns from the victim’s lists.",
+    ),
+}
+"""Name, order and sentence of what a surrogate uses: interactions, auxiliary data, lists. QSDA is not the paper's."""
 
 
 class Surrogate(BaseModel):
@@ -70,13 +104,34 @@ class Surrogate(BaseModel):
             raise ValueError("an attack must learn from interactions, from lists or from both")
         return self
 
+    @property
+    def card(self) -> Card:
+        """The card of the paper's attack that uses the same."""
+        name, order, sentence = PAPER[self.interactions, self.auxiliary, self.lists]
+        used = {"histories": self.interactions, "auxiliary": self.auxiliary != "none", "lists": self.lists}
+        needs = tuple(need for need, uses in used.items() if uses)
+        return Card(name=name, label=name, order=order, sentence=sentence, needs=needs)
+
+    def asks(self, knowledge: Knowledge) -> int:
+        """Return the number of queried users and, where these judge, of validation users."""
+        judges = len(knowledge.validation) if self.interactions else 0
+        return len(knowledge.queried) + judges if self.lists else 0
+
+    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
+        """Return the clone; see :meth:`SurrogateAttack.steal`."""
+        return self.attack(knowledge.clone).steal(knowledge, oracle, run)
+
+    def nodes(self, knowledge: Knowledge, run: Run) -> tuple[Node[Any], ...]:
+        """Return the nodes of the auxiliary model and of phase one, where the attack has them."""
+        return self.attack(knowledge.clone).nodes(knowledge, run)
+
     def attack(self, clone: TrainedSpec) -> "SurrogateAttack":
         """Return the attack whose clone is of this model."""
         return SurrogateAttack(self, clone)
 
 
 class SurrogateAttack:
-    """A surrogate with its clone's model: a :class:`~recaudit.attacks.base.StealingAttack`."""
+    """A surrogate with its clone's model."""
 
     def __init__(self, settings: Surrogate, clone: TrainedSpec) -> None:
         self.settings = settings
@@ -97,7 +152,7 @@ class SurrogateAttack:
             raise ValueError("learning from lists needs queried users, and validation users to stop by")
         if settings.interactions:
             asked = np.concatenate([asked, knowledge.validation])
-        lists = oracle.query(knowledge.accounts[asked])
+        lists = oracle.query(Queries(users=knowledge.accounts[asked]))
         clone = self._phase_one(knowledge, run) if settings.interactions else self._untrained(knowledge, run)
         return self._phase_two(clone, lists, asked, knowledge, run)
 
@@ -221,13 +276,10 @@ class SurrogateAttack:
         return clone
 
 
-ATTACKS: Mapping[str, Surrogate] = {
-    "QSD": Surrogate(interactions=False, lists=True, ranking_loss="hinge"),
-    "PTD": Surrogate(),
-    "PTQ": Surrogate(lists=True),
-    "PTA": Surrogate(auxiliary="attention"),
-    "PTAQ": Surrogate(auxiliary="attention", lists=True),
-    "PTA(Pre)": Surrogate(auxiliary="initial"),
-    "PTAQ(Pre)": Surrogate(auxiliary="initial", lists=True),
-}
-"""The settings that Zhu et al. name: Table 4's five and Table 5's two."""
+QSD = Surrogate(interactions=False, lists=True, ranking_loss="hinge")
+PTD = Surrogate()
+PTQ = Surrogate(lists=True)
+PTA = Surrogate(auxiliary="attention")
+PTAQ = Surrogate(auxiliary="attention", lists=True)
+PTA_PRE = Surrogate(auxiliary="initial")
+PTAQ_PRE = Surrogate(auxiliary="initial", lists=True)

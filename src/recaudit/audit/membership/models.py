@@ -98,7 +98,7 @@ class MembershipModels:
             trained=split.shadow_users[split.shadow_members],
             served=split.shadow_users,
         )
-        needed = {rung.source for rung in self.spec.rungs().values()}
+        needed = {source for rung in self.spec.rungs().values() for source in rung.needs}
         for kind, users in (("auditor", split.candidates), ("own", split.shadow_users)):
             if kind in needed:
                 also = () if kind == "auditor" else split.candidates

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Float64, Int64
 from recaudit.attacks.membership.blind import blind_panel
 from recaudit.attacks.membership.knowledge import ItemSpace, Listed, MembershipKnowledge
 from recaudit.attacks.membership.shadows import Evidence
+from recaudit.attacks.registry import key_inputs
 from recaudit.audit import values
 from recaudit.audit.digests import digest
 from recaudit.audit.membership.models import NULL, SHADOW, VECTORS, MembershipModels
@@ -24,12 +25,14 @@ from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
 from recaudit.models.cold_start import FoldsIn
 from recaudit.models.factorization import NetworkRecommender
-from recaudit.models.protocol import Recommender, TopK
+from recaudit.models.protocol import Recommender
 from recaudit.oracle.oracle import Oracle
 from recaudit.oracle.serving import Serving
 from recaudit.pipeline.node import Node, key_values
 from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
+from recaudit.victims.lists import FixedLists
+from recaudit.victims.protocol import Queries
 
 __all__ = ["Membership"]
 
@@ -149,17 +152,18 @@ class Membership:
     def _attack(self, serving: Serving, name: str) -> Node[Inferred]:
         """Return the node of one attack, with its null control."""
         rung = self._rungs[name]
-        evidence = self._evidence(serving, (rung.source,))
+        evidence = self._evidence(serving, rung.needs)
         lists = {
             row: self.models.lists(row, serving) for row in (VICTIM, *((NULL,) if self.spec.null else ()))
         }
         seed = child_seed(self.run.seed, "attack")
+        everybody = Queries(users=np.arange(len(self.split.candidates)))
 
         def compute() -> Inferred:
             with self._cache.clock() as seconds:
                 scorer = rung.learn(self._cache.get(evidence), seed)
                 oracle = self._oracle(serving)
-                scores = {name: scorer(oracle.query(np.arange(len(self.split.candidates))).items)}
+                scores = {name: scorer(oracle.query(everybody).items)}
                 cost = round(seconds(), 3)
             if self.spec.null:
                 scores[f"{values.NULL}{name}"] = scorer(self._cache.get(lists[NULL]))
@@ -169,7 +173,7 @@ class Membership:
 
         inputs = {
             "row": "attack",
-            "attack": {"kind": type(rung).__name__, **key_values(rung)},
+            "attack": key_inputs(rung),
             "seed": seed,
         }
         return self._judged(serving, name, inputs, {"evidence": evidence, **lists}, compute)
@@ -198,7 +202,7 @@ class Membership:
     def _oracle(self, serving: Serving) -> Oracle:
         """Return the victim as an outsider meets it: who asks for candidates' lists gets them."""
         lists = self._cache.get(self.models.lists(VICTIM, serving))
-        return Oracle.serving(lambda users: TopK(items=lists[users]), n_users=len(lists))
+        return Oracle(FixedLists(lists=lists), allowed=np.arange(len(lists)), k=self.k)
 
     def _knowledge(self, serving: Serving, kinds: Set[str]) -> MembershipKnowledge:
         split, of = self.split, self.models.planned[VECTORS].trained

@@ -1,17 +1,18 @@
 """The threat of model stealing, one seed: its nodes, and what they measure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from recaudit.attacks.base import Knowledge, SharesNodes, StealingAttack
+from recaudit.attacks.protocol import Knowledge, SharesNodes, StealingAttack
+from recaudit.attacks.registry import key_inputs
 from recaudit.audit.digests import digest, split_digest
 from recaudit.audit.spec import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, AuditSpec
-from recaudit.audit.stealing.budget import affordable, check_budget
+from recaudit.audit.stealing.budget import afforded
 from recaudit.audit.stealing.judging import by_role, constant_lists, quality, unseen_users, values_of, variety
 from recaudit.audit.values import JUDGED, Judged, SeedResult, Values
 from recaudit.audit.victim import split_for, victim_node
@@ -19,14 +20,16 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.split import Split
 from recaudit.metrics.ranking import agreement
 from recaudit.models.fitting import fit_node, spec_inputs
-from recaudit.models.protocol import Recommender, TopK, TrainingLog, reading
+from recaudit.models.protocol import Recommender, TopK, TrainingLog, reading, reads_histories
 from recaudit.models.ranking import top_k
 from recaudit.models.zoo.baselines import Popularity
-from recaudit.oracle.defences import Defence, defending
+from recaudit.oracle.defences import Defence
 from recaudit.oracle.oracle import Ledger, Oracle
 from recaudit.pipeline.node import Node, key_values
 from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
+from recaudit.victims.protocol import Queries
+from recaudit.victims.trained import FittedVictim
 
 __all__ = ["Stealing"]
 
@@ -74,35 +77,44 @@ class Stealing:
         self.spec = spec
         self.run = run
         self.split: Split = split_for(spec, data, run.seed)
-        self.queried = affordable(spec, self.split)
+        self._settings = spec.surrogates()
+        self._victim_spec = spec.victim_spec()
+        self._clone_spec = spec.clone_spec()
+        self.knowledge = self._known()
+        self.queried = self.knowledge.queried
         self.roles = {
             "all": np.arange(len(self.split.known)),
             "queried": self.queried,
             "unqueried": self.split.unqueried,
         }
-        self._settings = spec.surrogates()
-        self._victim_spec = spec.victim_spec()
-        self._clone_spec = spec.clone_spec()
         self._references = spec.references
-        check_budget(self._settings, self.split, queried=len(self.queried), budget=spec.queries)
         self._unseen: Int64[np.ndarray, "N"] | None = None
         if spec.clone_reads:
             self._unseen = unseen_users(self.split)
             if len(self._unseen):
                 self.roles["unseen"] = len(self.split.known) + np.arange(len(self._unseen))
 
-    @cached_property
-    def knowledge(self) -> Knowledge:
-        """What every attack may see."""
+    def _known(self) -> Knowledge:
+        """Return what every attack may see."""
         split = self.split
-        return Knowledge(
+        whole = Knowledge(
             known=split.target.of_users(split.known),
             accounts=split.known,
-            queried=self.queried,
+            queried=split.queried,
             validation=split.validation,
             auxiliary=split.auxiliary,
+            clone=self._clone_spec,
             common=None if split.common.all() else split.common,
         )
+        target = split.target.fingerprint
+        return afforded(whole, self._settings, budget=self.spec.queries, target=target)
+
+    def _knowledge_of(self, attack: StealingAttack) -> Knowledge:
+        """Return what an attack may see: auxiliary data only where its card says that it needs them."""
+        if "auxiliary" in attack.card.needs:
+            return self.knowledge
+        nobody = self.split.auxiliary.of_users(np.zeros(0, dtype=np.int64))
+        return replace(self.knowledge, auxiliary=nobody, common=None)
 
     @cached_property
     def rows(self) -> Mapping[str, Node[Judged]]:
@@ -147,10 +159,10 @@ class Stealing:
 
     def _serving(self, whom: str, users: Int64[np.ndarray, "U"]) -> Node[Served]:
         def compute() -> Served:
-            victim = self.run.cache.get(self.victim)
-            undefended = top_k(victim, users, self.split.target, self.spec.k)
-            defence = defending(self._defence, victim, self.split.target)
-            lists = undefended if defence is None else defence.apply(users, undefended)
+            victim = FittedVictim(recommender=self.run.cache.get(self.victim), seen=self.split.target)
+            queries = Queries(users=users)
+            undefended = victim.recommend(queries, self.spec.k)
+            lists = undefended if self._defence is None else self._defence.apply(queries, undefended)
             return Served(undefended=undefended, lists=lists)
 
         return Node(
@@ -183,7 +195,9 @@ class Stealing:
     def _defence(self) -> Defence | None:
         if self.spec.defence is None:
             return None
-        return self.spec.defence.protect(self.split.target, child_seed(self.run.seed, "defence"))
+        by_list = reads_histories(self._victim_spec)
+        seed = child_seed(self.run.seed, "defence")
+        return self.spec.defence.protect(self.split.target, seed, by_list=by_list)
 
     @property
     def _plain_defence(self) -> dict[str, Any] | None:
@@ -211,15 +225,20 @@ class Stealing:
         if row in (VICTIM, CONSTANT):
             needs["target"] = self._served_to_all
         if row in self._settings:
-            settings, attack = self._settings[row], self._attack(row)
-            uses_auxiliary = settings.auxiliary != "none"
+            attack = self._settings[row]
+            uses_auxiliary = "auxiliary" in attack.card.needs
             inputs |= {
-                "settings": key_values(settings),
+                "attack": key_inputs(attack),
+                "budget": self.spec.queries,
                 "clone": spec_inputs(self._clone_spec),
                 "seed": self._attacks.seed,
                 "device": self.run.device,
             }
-            shared = attack.nodes(self.knowledge, self._attacks) if isinstance(attack, SharesNodes) else ()
+            shared = (
+                attack.nodes(self._knowledge_of(attack), self._attacks)
+                if isinstance(attack, SharesNodes)
+                else ()
+            )
             needs |= {f"shared {place}": node for place, node in enumerate(shared)}
         inputs["split"] = split_digest(self.split, self.queried, auxiliary=uses_auxiliary)
         return Node(
@@ -230,9 +249,6 @@ class Stealing:
             codec=JUDGED,
             label=f"judging {row}" if row in self._references else f"attacking with {row}",
         )
-
-    def _attack(self, name: str) -> StealingAttack:
-        return self._settings[name].attack(self._clone_spec)
 
     def _judge(self, row: str) -> Judged:
         """Judge the lists of all judged users against those that the victim serves and the held-out items."""
@@ -272,14 +288,15 @@ class Stealing:
 
     def _steal(self, name: str) -> tuple[Recommender, Ledger]:
         """Return an attack's clone and what it asked for."""
+        split, attack = self.split, self._settings[name]
         oracle = Oracle(
-            self.run.cache.get(self.victim),
-            self.split.target,
+            FittedVictim(recommender=self.run.cache.get(self.victim), seen=split.target),
+            allowed=split.known[np.concatenate([self.queried, split.validation])],
             k=self.spec.k,
             budget=self.spec.queries,
             defence=self._defence,
         )
-        clone = self._attack(name).steal(self.knowledge, oracle, self._attacks)
+        clone = attack.steal(self._knowledge_of(attack), oracle, self._attacks)
         return clone, oracle.ledger
 
     def _add_target(self, values: Values) -> None:
