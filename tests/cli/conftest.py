@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recaudit.audit.tasks import missing
 from recaudit.cli import main
-from recaudit.experiments.execute import Here, execute
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.plan import missing, plan
+from recaudit.experiments.plan import plan
 from recaudit.pipeline import Store
+from recaudit.pipeline.pools.local import Here
+from recaudit.pipeline.schedule import execute
 
 SPEC = """
 data: {data}

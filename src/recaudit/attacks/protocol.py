@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -12,10 +12,11 @@ from recaudit.data.interactions import Interactions
 from recaudit.models.protocol import Recommender
 from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.oracle import Oracle
+from recaudit.pipeline.node import Node
 from recaudit.pipeline.run import Run
 from recaudit.vocabulary import Card
 
-__all__ = ["Knowledge", "MembershipAttack", "Scorer", "Source", "StealingAttack", "named"]
+__all__ = ["Knowledge", "MembershipAttack", "Scorer", "SharesNodes", "Source", "StealingAttack", "named"]
 
 Source = Literal["shadow", "auditor", "own"]
 """Shadow models that an attack can learn from: one over the attacker's own users; several, each over half of
@@ -83,6 +84,14 @@ class StealingAttack(Protocol):
 
         The attack may ask the oracle about ``knowledge.accounts`` of the queried and validation users alone.
         """
+
+
+@runtime_checkable
+class SharesNodes(Protocol):
+    """A stealing attack that takes results which other attacks may share, such as the auxiliary model."""
+
+    def nodes(self, knowledge: Knowledge, run: Run) -> tuple[Node[Any], ...]:
+        """Return the nodes of these results; the attack takes them from the run's cache."""
 
 
 @runtime_checkable

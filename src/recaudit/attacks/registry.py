@@ -1,12 +1,12 @@
 """The attacks by name: entry points, and plain settings into attacks."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from recaudit.attacks.protocol import MembershipAttack, StealingAttack
+from recaudit.pipeline.node import key_values
 from recaudit.plugins import Registry
 from recaudit.validation import validated
 
@@ -76,9 +76,8 @@ def key_inputs(attack: StealingAttack | MembershipAttack) -> dict[str, Any]:
     package = registry.package(attack.card.name)
     kind = getattr(attack, "kind", None if stealing and package is None else attack.card.name)
     named = {"kind": kind, "package": package}
-    return {key: value for key, value in named.items() if value is not None} | json.loads(
-        attack.model_dump_json()
-    )
+    own: Any = attack  # a registry holds pydantic models alone
+    return {key: value for key, value in named.items() if value is not None} | key_values(own)
 
 
 def _over(own: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,5 +86,5 @@ def _over(own: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         field, current = type(own).model_fields.get(name), getattr(own, name, None)
         alike = field is not None and isinstance(current, BaseModel) and field.annotation is type(current)
-        values[name] = _over(current, value) if alike and isinstance(value, Mapping) else value
+        values[name] = _over(current, value) if alike and isinstance(value, Mapping) else value  # type: ignore[arg-type]
     return values

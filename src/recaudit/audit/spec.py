@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from recaudit.attacks.protocol import StealingAttack
-from recaudit.audit.membership_spec import MembershipSpec
+from recaudit.audit.membership.spec import MembershipSpec
 from recaudit.audit.saved import content_hash, read_split, saved_model_spec
-from recaudit.audit.stealing_spec import check_histories_read, merged, stealing_attacks
+from recaudit.audit.stealing.spec import check_histories_read, merged, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
@@ -277,10 +277,12 @@ class AuditSpec(BaseModel):
         if self.saved_victim is None:
             plain["victim"] = json.loads(self.victim_spec().model_dump_json())
         plain["clone"] = json.loads(self.clone_spec().model_dump_json())
-        plain["settings"] = {name: one.model_dump(mode="json") for name, one in self.surrogates().items()}
+        plain["settings"] = {
+            name: json.loads(one.model_dump_json()) for name, one in self.surrogates().items()
+        }
         plain["split"] = self.split_spec().model_dump(mode="json")
         plain["threats"] = list(self.measured)
-        rungs = {name: one.model_dump(mode="json") for name, one in self.membership.rungs().items()}
+        rungs = {name: json.loads(one.model_dump_json()) for name, one in self.membership.rungs().items()}
         plain["membership"]["settings"] = rungs
         plain["membership"]["shadow"] = json.loads(
             self.membership.shadow_spec(self.victim_spec()).model_dump_json()

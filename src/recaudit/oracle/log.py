@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from recaudit.victims.protocol import Queries
 
 __all__ = ["Exchange", "Ledger", "QueryLog", "queries_of"]
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "call": pl.Int64,
     "user": pl.Int64,
     "session": pl.String,

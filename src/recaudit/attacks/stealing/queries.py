@@ -12,10 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing.lists import ListedItems, stealing_loss
 from recaudit.attacks.stealing.synthesis import Drawing, Synthesised, synthesised
-from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
-from recaudit.models.fitting import unpacked
 from recaudit.models.protocol import TrainingLog
 from recaudit.models.ranking import top_k
 from recaudit.models.sequences import Prefixes, PrefixScores, SequenceNetwork
@@ -23,7 +21,6 @@ from recaudit.models.sequential import SequentialRecommender, SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
-from recaudit.pipeline import Piece, Stage
 from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
 from recaudit.vocabulary import Card
@@ -163,27 +160,6 @@ class SyntheticQueriesAttack:
         assert isinstance(network, SequenceNetwork)
         log = self._train(network.to(run.device), clone, found, run.child("synthetic queries"))
         return clone.recommender(network, knowledge.known, device=run.device, log=log)
-
-    def shared_stages(self, knowledge: Knowledge, run: Run) -> tuple[Stage, ...]:
-        """Return no stage: nothing that this attack does is shared."""
-        del knowledge, run
-        return ()
-
-    def share(self, knowledge: Knowledge, run: Run, position: int) -> None:
-        """Refuse: there are no shared stages.
-
-        Raises:
-            IndexError: always.
-        """
-        del knowledge, run
-        raise IndexError(f"there is no shared stage {position}")
-
-    def restore(self, piece: Piece, known: Interactions, run: Run) -> SequentialRecommender:
-        """Return the clone of the ``known`` users that ``piece`` was packed from."""
-        clone = self._reader()
-        model = clone.restore(piece.tensors, n_users=known.n_users, n_items=known.n_items)
-        unpacked(model, piece, run)
-        return model.shown(known)
 
     def _reader(self) -> SequentialSpec:
         """Return the clone's model, that reads as much as it is meant to."""
