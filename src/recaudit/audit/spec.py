@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from recaudit.attacks.protocol import StealingAttack
 from recaudit.audit.membership.spec import MembershipSpec
-from recaudit.audit.saved import content_hash, read_split, saved_model_spec
 from recaudit.audit.stealing.spec import check_histories_read, merged, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
@@ -21,6 +20,7 @@ from recaudit.models.registry import MODELS, model_spec
 from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import PopularItems
 from recaudit.validation import validated
+from recaudit.victims.saved import content_hash, read_split, saved_model_spec
 
 __all__ = ["AUXILIARY", "CEILING", "CONSTANT", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
 
