@@ -21,7 +21,11 @@ app = App(
 # A command's module is imported when the command runs, so that --help and a wrong command are quick.
 for name, target, text in (
     ("audit", "audit:audit", "Audit a recommender for model stealing and membership inference."),
-    ("reproduce", "reproduce:reproduce_app", "Run a paper's experiments and set ours beside the published values."),
+    (
+        "reproduce",
+        "reproduce:reproduce_app",
+        "Run a paper's experiments and set ours beside the published values.",
+    ),
     ("runs", "runs:runs_app", "List, show and clear up the finished nodes of a store."),
     ("data", "data:data_app", "List, describe and fetch data sets."),
 ):

@@ -89,7 +89,7 @@ def summary(result: Result, report: str | None = None) -> Summary:
         result: the audit's result.
         report: where the page is.
     """
-    figures = Figures.of(result.figures)
+    figures = Figures.of(Figure.model_validate(one.model_dump()) for one in result.figures)
     found = (_stealing(result, figures), _membership(result, figures))
     findings = tuple(one for one in found if one is not None)
     data = result.data
@@ -108,7 +108,10 @@ def terminal(found: Summary, width: int = 80) -> str:
     for one in found.findings:
         lines += [*_wrapped(f"{one.threat.upper()}: {one.sentence}", width), *_wrapped(one.beside, width), ""]
     if not found.findings:
-        lines += [*_wrapped("No attack in this audit has a figure, so there is no headline to give.", width), ""]
+        lines += [
+            *_wrapped("No attack in this audit has a figure, so there is no headline to give.", width),
+            "",
+        ]
     for note in found.notes:
         lines += _wrapped(f"Note: {note}", width)
     if found.report is not None:
@@ -150,7 +153,9 @@ def _stealing(result: Result, figures: Figures) -> Finding | None:
     cards = _cards(result, "attacks")
     judged = [figures.find(name, metric, "unqueried") for name in cards or figures.attacks]
     attacks = [one for one in judged if one is not None and one.clone is not None]
-    best = max((one for one in attacks if one.value is not None), key=lambda one: one.value or 0, default=None)
+    best = max(
+        (one for one in attacks if one.value is not None), key=lambda one: one.value or 0, default=None
+    )
     if best is None:
         return None
     label, top = row_card(best.attack, cards).label, metric.partition("@")[2]
@@ -180,16 +185,22 @@ def _membership(result: Result, figures: Figures) -> Finding | None:
     label = row_card(best.attack, cards).label
     chance = best.low is not None and best.low <= 0.5
     verdict = "no leak found: the interval holds 0.5, which is chance" if chance else "0.5 is chance"
-    sentence = f"{label}, the strongest of {len(attacks)} attacks, tells members from strangers with an AUC of "
+    sentence = (
+        f"{label}, the strongest of {len(attacks)} attacks, tells members from strangers with an AUC of "
+    )
     sentence += f"{_told(best)}; {verdict}. {serving_card(serving or '').label}."
     tpr = figures.find(best.attack, TPR, CANDIDATES, serving)
     parts = [] if tpr is None else [f"it finds {_told(tpr)} of the members at 1 % false alarms"]
-    blind = [one for one in figures if one.attack.startswith(BLIND) and (one.metric, one.serving) == (AUC, serving)]
+    blind = [
+        one for one in figures if one.attack.startswith(BLIND) and (one.metric, one.serving) == (AUC, serving)
+    ]
     top = max((one for one in blind if one.value is not None), key=lambda one: one.value or 0, default=None)
     if top is not None:
         parts.append(f"the best blind detector ({top.attack.removeprefix(BLIND)}) has an AUC of {_told(top)}")
     beside = "; ".join(parts)
-    return _finding(best, result.data.candidate_users, sentence, f"{beside[:1].upper()}{beside[1:]}." if beside else "")
+    return _finding(
+        best, result.data.candidate_users, sentence, f"{beside[:1].upper()}{beside[1:]}." if beside else ""
+    )
 
 
 def _finding(figure: Figure, n: int | None, sentence: str, beside: str) -> Finding:
