@@ -1,5 +1,7 @@
 """The surrogate attack: settings, phases, what stages share, and a world with a planted order of attacks."""
 
+import time
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,7 +13,7 @@ from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
-from recaudit.models import base, factorization
+from recaudit.models import factorization
 from recaudit.models.factorization import BPR, LMF, NetworkRecommender
 from recaudit.models.fitting import fit_once, packed
 from recaudit.models.networks import ItemTable
@@ -343,7 +345,7 @@ def test_phase_one_is_told_apart_by_what_it_depends_on_and_by_nothing_else(world
 def test_an_attacks_cost_is_that_of_running_alone(world, monkeypatch):
     """Every training takes one second of a clock that nothing else moves."""
     now = [0.0]
-    monkeypatch.setattr(base.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     for place in (factorization, module):
 
         def counted(*given, train=place.train, **options):

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.attacks.stealing.synthesis import Synthesised, synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
@@ -189,7 +190,7 @@ def test_a_part_of_them_has_its_own_lists():
         assert taken.lists.tolist() == [after(h[:end]) for h in rows(taken) for end in range(1, len(h) + 1)]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     lists=st.integers(1, 60), length=st.integers(1, 8), k=st.integers(1, 10),
     drawing=st.sampled_from(["autoregressive", "random"]), seed=st.integers(0, 5),

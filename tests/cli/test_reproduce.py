@@ -89,6 +89,7 @@ def test_the_results_in_duckdb(recaudit, paper, finished) -> None:
     assert len(rows.fetchall()) > 0
 
 
+@pytest.mark.process
 def test_two_workers_find_the_same_and_take_what_is_stored(recaudit, paper, finished) -> None:
     assert recaudit("reproduce", TABLE, "--only", "victim=bpr,epochs=4", "--out", "part")[0] == 0
     kept = stored(paper / "recaudit-store")
@@ -337,6 +338,7 @@ def test_table_6_is_counted_without_a_grid(recaudit, paper) -> None:
     assert not (paper / "recaudit-store").exists()
 
 
+@pytest.mark.process
 def test_a_workers_wrong_input_is_one_line(recaudit, paper, grid, monkeypatch) -> None:
     data = Path(grid.base["data"])
     moved = data.with_suffix(".moved")
@@ -419,6 +421,7 @@ def of_session(session: int) -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to find processes in")
+@pytest.mark.process
 def test_a_stopped_run_leaves_no_process_and_goes_on(recaudit, paper, grid, finished) -> None:
     process = start(grid, paper, "--workers", "2")
     store = paper / "recaudit-store"
@@ -446,6 +449,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(recaudit, paper, grid, fini
     assert figures(paper / "whole").equals(figures(paper / "results" / TABLE))
 
 
+@pytest.mark.process
 def test_a_reader_that_goes_away_changes_nothing(recaudit, paper, grid, finished) -> None:
     reader, writer = os.pipe()
     os.close(reader)

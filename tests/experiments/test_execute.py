@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.audit.tasks import missing, perform
 from recaudit.errors import UsageError
 from recaudit.experiments import execute as module
@@ -110,7 +111,7 @@ def graphs(draw: st.DrawFn) -> list[tuple[tuple[int, ...], str, int]]:
 
 
 @given(graphs(), st.integers(1, 3), st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_each_stage_is_done_once_after_what_it_needs(graph, workers, data) -> None:
     """Though others be at work at some of them, and processes die."""
     numbers = range(len(graph))
@@ -296,6 +297,7 @@ def test_a_machine_with_other_data_is_told_before_it_computes(make_grid, store, 
     assert list(store.stages()) == []
 
 
+@pytest.mark.process
 def test_errors_come_out_of_the_future(make_grid, store) -> None:
     task = task_of(make_grid(), store, "fit", "victim")
     shutil.rmtree(store.folder)
@@ -344,6 +346,7 @@ def killed_once(folder: Path) -> Callable[[Task], Done]:
     return die_once
 
 
+@pytest.mark.process
 def test_a_task_whose_process_is_killed_is_done_by_another(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "perform", killed_once(tmp_path))
     todo = todo_of(planted(0), planted(1, (0,)), planted(2, (1,)))
@@ -363,6 +366,7 @@ def sleeping(folder: Path) -> Callable[[Task], Done]:
 
 
 @needs_proc
+@pytest.mark.process
 def test_closing_kills_what_is_running(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "perform", sleeping(tmp_path))
     pool = Processes(1)
@@ -494,6 +498,7 @@ def interrupted(run: Execution, kills: int, moments: random.Random) -> tuple[boo
 
 
 @needs_proc
+@pytest.mark.process
 def test_a_grid_that_is_killed_over_and_over_loses_nothing_and_ends_the_same(
     plain_grid, make_grid, finished, figures, contents, tmp_path
 ) -> None:
@@ -533,6 +538,7 @@ def same_tensors(there: dict[str, Any], expected: dict[str, Any]) -> None:
             assert there[name][0] == expected[name][0], name
 
 
+@pytest.mark.process
 def test_two_processes_at_once_share_a_grid(
     plain_grid, make_grid, finished, figures, contents, tmp_path
 ) -> None:
@@ -562,6 +568,7 @@ def test_two_processes_at_once_share_a_grid(
     same_tensors(contents(folder), contents(finished))
 
 
+@pytest.mark.process
 def test_processes_give_what_this_process_gives(make_grid, finished, figures, contents, store) -> None:
     told: list[State] = []
     execute(missing(plan(make_grid(), store), store), Processes(2), told.append)

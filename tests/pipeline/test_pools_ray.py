@@ -400,11 +400,6 @@ def test_how_many_tasks_fit_a_node(resources: dict[str, float], gpus: float, fit
     assert cluster._fitting(resources, gpus) == fit
 
 
-def test_importing_the_module_does_not_import_ray() -> None:
-    script = "import sys, recaudit.pipeline.pools.ray; assert 'ray' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
 @pytest.mark.parametrize(("failures", "tries"), [(0, 1), (2, 3), (3, 3)])
 def test_a_client_whose_server_was_given_up_asks_again(
     monkeypatch: pytest.MonkeyPatch, failures: int, tries: int

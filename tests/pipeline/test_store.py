@@ -18,6 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.errors import UsageError
 from recaudit.pipeline import Artifact, Key, Store
 from recaudit.pipeline import keys as module
@@ -99,7 +100,7 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path) -> None:
         max_size=4,
     ),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_plain_facts_and_any_tensors_are_read_back(tmp_path, tensors, facts) -> None:
     piece = Artifact(tensors={name: torch.tensor(values) for name, values in tensors.items()}, facts=facts)
     name = Key(
@@ -195,6 +196,7 @@ def test_another_version_is_another_hash(monkeypatch, tmp_path, name) -> None:
     assert STAGE.hash == before  # a stage keeps its name
 
 
+@pytest.mark.process
 def test_the_hash_is_the_same_in_another_process() -> None:
     script = f"from recaudit.pipeline import Key; print(Key(kind='model', inputs={STAGE.inputs!r}).hash)"
     ran = subprocess.run(
@@ -238,7 +240,7 @@ FILES = st.sampled_from(["stage.json", "tensors.safetensors"])
 
 
 @given(FILES, st.floats(0, 1, exclude_max=True), st.integers(1, 255))
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_changed_byte_anywhere_is_detected(tmp_path, name, where, mask) -> None:
     def change(folder: Path) -> None:
         content = bytearray((folder / name).read_bytes())
@@ -249,7 +251,7 @@ def test_a_changed_byte_anywhere_is_detected(tmp_path, name, where, mask) -> Non
 
 
 @given(FILES, st.floats(0, 1, exclude_max=True))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_cut_file_is_detected(tmp_path, name, where) -> None:
     damaged_then_healed(
         tmp_path, lambda folder: os.truncate(folder / name, int(where * (folder / name).stat().st_size))
@@ -257,7 +259,7 @@ def test_a_cut_file_is_detected(tmp_path, name, where) -> None:
 
 
 @given(FILES, st.binary(min_size=1, max_size=20))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_longer_file_is_detected(tmp_path, name, more) -> None:
     def lengthen(folder: Path) -> None:
         content = (folder / name).read_bytes()
@@ -363,6 +365,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatc
     assert same(store.read(STAGE), PIECE)
 
 
+@pytest.mark.process
 def test_a_file_system_that_is_full_indeed(tmp_path) -> None:
     """A write that is longer than the process may write, in a process of its own."""
     script = f"""
@@ -440,6 +443,7 @@ class Process:
             self.process.wait()
 
 
+@pytest.mark.process
 def test_a_killed_writer_leaves_whole_stages_and_nothing_that_passes_for_one(tmp_path) -> None:
     """Two at a time, killed over and over, at moments that no one chose."""
     store, number = Store(tmp_path, say=fail), 0
@@ -483,6 +487,7 @@ print("end", flush=True)
 """
 
 
+@pytest.mark.process
 def test_two_processes_that_write_the_same_stages(tmp_path) -> None:
     with Process(TWINS, tmp_path, "one") as one, Process(TWINS, tmp_path, "two") as two:
         for each in (one, two):
@@ -511,6 +516,7 @@ sys.stdin.readline()
 
 
 @pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.process
 def test_a_stage_is_busy_while_another_process_computes_it(tmp_path, killed) -> None:
     store = Store(tmp_path)
     assert not store.busy(stage(1))
@@ -961,6 +967,7 @@ def test_a_lock_whose_file_is_removed_before_it_is_taken_is_made_anew(tmp_path, 
             assert store.busy(STAGE)
 
 
+@pytest.mark.process
 def test_clearing_up_beside_runs_lets_no_two_hold_one_lock(tmp_path) -> None:
     """A lock whose file was removed while others waited for it keeps nobody out: they must not take it."""
     folder, inside = tmp_path / "store", tmp_path / "inside"
