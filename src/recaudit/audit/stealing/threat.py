@@ -237,9 +237,11 @@ class Stealing:
     def _judge(self, row: str) -> Judged:
         """Judge the lists of all judged users against those that the victim serves and the held-out items."""
         cache, k = self.run.cache, self.spec.k
-        served = cache.get(self._served)
+        served, victim = cache.get(self._served), cache.get(self.victim)
         with cache.clock() as seconds:
-            answer = self._answer(row, served)
+            if row == VICTIM:  # counted again: no other row pays for the victim
+                cache.get(self.victim)
+            answer = self._answer(row, served, victim)
             cost = {} if row in (FLOOR, CONSTANT) else _cost(seconds(), answer.log)
         values = values_of(served.lists, answer.lists, self.split, self._users, self.roles)
         if self._defence is not None:
@@ -250,11 +252,11 @@ class Stealing:
         told = None if answer.ledger is None else asdict(answer.ledger)
         return Judged(values=values, cost=cost, ledger=told)
 
-    def _answer(self, row: str, served: Served) -> Answer:
+    def _answer(self, row: str, served: Served, victim: Recommender) -> Answer:
         """Return what a row serves to the judged users."""
         cache, target, k, users = self.run.cache, self.split.target, self.spec.k, self._users
         if row == VICTIM:
-            return Answer(lists=served.lists, log=cache.get(self.victim).log)
+            return Answer(lists=served.lists, log=victim.log)
         if row == FLOOR:
             return Answer(lists=top_k(Popularity().fit(target, self.run), users, target, k))
         if row == CONSTANT:
@@ -265,15 +267,15 @@ class Stealing:
         if row == AUXILIARY:
             clone, ledger = cache.get(self._fitted[row]), NO_LISTS
         else:
-            clone, ledger = self._steal(row)
+            clone, ledger = self._steal(row, victim)
         histories = self.knowledge.known if self._unseen is None else target.of_users(users)
         lists = top_k(reading(clone, histories), np.arange(histories.n_users), histories, k)
         return Answer(lists=lists, log=clone.log, ledger=ledger)
 
-    def _steal(self, name: str) -> tuple[Recommender, Ledger]:
+    def _steal(self, name: str, victim: Recommender) -> tuple[Recommender, Ledger]:
         """Return an attack's clone and what it asked for."""
         oracle = Oracle(
-            self.run.cache.get(self.victim),
+            victim,
             self.split.target,
             k=self.spec.k,
             budget=self.spec.queries,
