@@ -35,8 +35,9 @@ NO_LISTS = Ledger(lists=0, users=0, items=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """The victim's lists: as its model makes them, and as they are served after the defence."""
+    """The victim and its lists: as its model makes them, and as they are served after the defence."""
 
+    victim: Recommender
     undefended: TopK
     lists: TopK
 
@@ -151,7 +152,7 @@ class Stealing:
             undefended = top_k(victim, users, self.split.target, self.spec.k)
             defence = defending(self._defence, victim, self.split.target)
             lists = undefended if defence is None else defence.apply(users, undefended)
-            return Served(undefended=undefended, lists=lists)
+            return Served(victim=victim, undefended=undefended, lists=lists)
 
         return Node(
             kind="served",
@@ -237,11 +238,11 @@ class Stealing:
     def _judge(self, row: str) -> Judged:
         """Judge the lists of all judged users against those that the victim serves and the held-out items."""
         cache, k = self.run.cache, self.spec.k
-        served, victim = cache.get(self._served), cache.get(self.victim)
+        served = cache.get(self._served)
         with cache.clock() as seconds:
-            if row == VICTIM:  # counted again: no other row pays for the victim
+            if row == VICTIM:  # the clock counts what the victim's training took; no other row pays for it
                 cache.get(self.victim)
-            answer = self._answer(row, served, victim)
+            answer = self._answer(row, served)
             cost = {} if row in (FLOOR, CONSTANT) else _cost(seconds(), answer.log)
         values = values_of(served.lists, answer.lists, self.split, self._users, self.roles)
         if self._defence is not None:
@@ -252,11 +253,11 @@ class Stealing:
         told = None if answer.ledger is None else asdict(answer.ledger)
         return Judged(values=values, cost=cost, ledger=told)
 
-    def _answer(self, row: str, served: Served, victim: Recommender) -> Answer:
+    def _answer(self, row: str, served: Served) -> Answer:
         """Return what a row serves to the judged users."""
         cache, target, k, users = self.run.cache, self.split.target, self.spec.k, self._users
         if row == VICTIM:
-            return Answer(lists=served.lists, log=victim.log)
+            return Answer(lists=served.lists, log=served.victim.log)
         if row == FLOOR:
             return Answer(lists=top_k(Popularity().fit(target, self.run), users, target, k))
         if row == CONSTANT:
@@ -267,7 +268,7 @@ class Stealing:
         if row == AUXILIARY:
             clone, ledger = cache.get(self._fitted[row]), NO_LISTS
         else:
-            clone, ledger = self._steal(row, victim)
+            clone, ledger = self._steal(row, served.victim)
         histories = self.knowledge.known if self._unseen is None else target.of_users(users)
         lists = top_k(reading(clone, histories), np.arange(histories.n_users), histories, k)
         return Answer(lists=lists, log=clone.log, ledger=ledger)
