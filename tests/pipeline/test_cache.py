@@ -86,7 +86,9 @@ def test_another_cache_on_the_store_takes_what_is_there_and_counts_its_cost(monk
         assert later.get(text_node("outer", again, inner=inner)) == "outer"
         assert clock() == 7
     assert (later.hits, later.misses) == (1, 0)
-    assert Cache().get(text_node("outer", lambda: "computed", inner=inner)) == "computed"  # memory has nothing
+    assert (
+        Cache().get(text_node("outer", lambda: "computed", inner=inner)) == "computed"
+    )  # memory has nothing
 
 
 class Refused(Exception):

@@ -13,9 +13,7 @@ from recaudit.pipeline.node import LATER, Node, kept_nodes, key_values
 
 
 def node(kind="model", inputs=None, needs=None, label="", compute=str) -> Node[str]:
-    return Node(
-        kind=kind, inputs=inputs or {}, needs=needs or {}, compute=compute, codec=TEXTS, label=label
-    )
+    return Node(kind=kind, inputs=inputs or {}, needs=needs or {}, compute=compute, codec=TEXTS, label=label)
 
 
 # --- keys -------------------------------------------------------------------------------------------------
