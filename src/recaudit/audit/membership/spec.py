@@ -38,7 +38,7 @@ class MembershipSpec(BaseModel):
         vectors_of: whose histories those are: ``others``, users who are neither attacked nor in a shadow
             model, as in Zhang et al. (2021); ``shadow``, the users of the shadow models.
         split: who is attacked, and who are the attacker's own users.
-        defence: what blurs the lists that models serve, the attacker's own alike: he knows the defence.
+        defence: what blurs the lists that models serve, the attacker's own alike: they know the defence.
         null: measure the null control too.
     """
 
