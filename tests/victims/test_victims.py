@@ -169,4 +169,4 @@ class TestValues:
         with pytest.raises(UsageError, match=r"^victim: unknown victim 'shelv'; did you mean 'shelf'\?"):
             victim_spec({"victim": "shelv"}, where="victim")
         with pytest.raises(UsageError, match=r"^unknown key 'victim.sved'; did you mean 'saved'"):
-            victim_spec({"victim": "shelf", "sved": "here"}, where="victim")
+            victim_spec({"victim": "shelf", "saved": str(saved), "sved": "here"}, where="victim")
