@@ -214,11 +214,11 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
     }
     if "unseen" in first.users:
         roles["unseen"] = "unseen_users"
-    steals = "stealing" in spec.measured
+    steals = "stealing" in spec.threats
     return {
         "recaudit": __version__,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "spec": spec.resolved(),
+        "spec": spec.model_dump(mode="json"),
         "spec_hash": spec.digest,
         "versions": {"python": platform.python_version()}
         | {name: number for name, number in versions().items() if name != "recaudit"},

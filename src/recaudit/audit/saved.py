@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,7 +14,7 @@ from recaudit.models.protocol import RecommenderSpec
 from recaudit.models.registry import MODELS, model_spec
 from recaudit.models.saving import DESCRIPTION
 
-__all__ = ["SavedSplit", "content_hash", "read_split", "saved_model_spec", "write_split"]
+__all__ = ["SavedSplit", "SavedVictim", "content_hash", "read_split", "saved_model_spec", "write_split"]
 
 SPLIT = "split.json"
 
@@ -25,6 +26,38 @@ class SavedSplit(BaseModel):
 
     split: SplitSpec
     seed: int
+
+
+class SavedVictim(BaseModel):
+    """A victim that an earlier audit trained and saved.
+
+    Args:
+        saved: the folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    saved: Path
+
+    @classmethod
+    def described(cls, values: Mapping[str, object]) -> "SavedVictim":
+        """Return the victim in the folder that ``values`` name.
+
+        Raises:
+            UsageError: where they are anything but the name of a folder.
+        """
+        other = next((key for key in values if key != "saved"), None)
+        if other is not None:
+            raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
+        folder = values["saved"]
+        if not isinstance(folder, str | Path):
+            raise UsageError(f"victim: saved: expected the name of a folder, found {folder!r}")
+        return cls(saved=Path(folder))
+
+    @property
+    def model_spec(self) -> RecommenderSpec:
+        """The hyperparameters of the saved model."""
+        return saved_model_spec(self.saved)
 
 
 def write_split(split: SplitSpec, seed: int, directory: Path) -> None:

@@ -21,7 +21,7 @@ def split_for(spec: AuditSpec, data: Interactions, seed: int) -> Split:
     """Return the split of ``seed``, or the one by which the saved victim's training data are found again."""
     if spec.saved_victim is not None:
         seed = read_split(spec.saved_victim).seed
-    return _split(data, spec.split_spec(), seed)
+    return _split(data, spec.split, seed)
 
 
 @lru_cache(maxsize=16)  # a process that works at a grid meets the same split again and again
@@ -37,7 +37,7 @@ def victim_node(spec: AuditSpec, parts: Split, run: Run) -> Node[Recommender]:
     """
     directory = spec.saved_victim
     if directory is None:
-        return fit_node(spec.victim_spec(), parts.target, run.child("victim"), of="the victim")
+        return fit_node(spec.victim_model, parts.target, run.child("victim"), of="the victim")
     return Node(
         kind="saved",
         inputs={"content": content_hash(directory), "seed": run.seed},
@@ -65,4 +65,4 @@ def _saved_victim(directory: Path, target: Interactions) -> Recommender:
 def save_victim(victim: Recommender, spec: AuditSpec, parts: Split, seed: int, directory: Path) -> None:
     """Save the victim that was trained on the target of the split of ``seed``, with that split."""
     write_split(spec.split, seed, directory)
-    save_model(victim, spec.victim_spec(), parts.target.fingerprint, directory)
+    save_model(victim, spec.victim_model, parts.target.fingerprint, directory)
