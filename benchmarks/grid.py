@@ -32,7 +32,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from recaudit.attacks.stealing.surrogate import ATTACKS
+from recaudit.attacks.registry import STEALING_ATTACKS, key_inputs
 from recaudit.data.sources import find_source
 from recaudit.errors import UsageError
 from recaudit.rng import child_seed

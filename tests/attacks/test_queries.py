@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from alike import ROUNDING
 from recaudit.attacks.protocol import Knowledge, StealingAttack
+from recaudit.attacks.registry import STEALING_ATTACKS
 from recaudit.attacks.stealing import queries as module
 from recaudit.attacks.stealing.lists import stealing_loss
-from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries
+from recaudit.attacks.stealing.queries import SyntheticQueries
 from recaudit.attacks.stealing.synthesis import synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
@@ -34,6 +35,9 @@ CLONE = SASRec(
 )
 SETTINGS = SyntheticQueries(times=20, length=10, stopping=Stopping(epochs=60, evaluate_every=5, patience=30))
 SHORT = Stopping(epochs=2, evaluate_every=1, patience=2)
+
+
+PROPER = {name: one for name, one in STEALING_ATTACKS.items() if isinstance(one, SyntheticQueries)}
 
 
 def open_oracle(model, seen, **more):
@@ -88,6 +92,7 @@ def world(seed=0, n_users=30):
         queried=np.arange(10),
         validation=np.arange(10, 15),
         auxiliary=known,
+        clone=CLONE,
     )
 
 
@@ -310,10 +315,10 @@ class TestTraining:
 
 
 def test_the_settings_of_table_8_and_their_baseline():
-    multiples = {name: one.times for name, one in QSD_PROPER.items()}
+    multiples = {name: one.times for name, one in PROPER.items()}
     named = {f"QSD{times}": times for times in (5, 10, 15, 20, 25, 30)}
     assert multiples == named | {"QSD30(random)": 30}
-    assert {name for name, one in QSD_PROPER.items() if one.drawing == "random"} == {"QSD30(random)"}
+    assert {name for name, one in PROPER.items() if one.drawing == "random"} == {"QSD30(random)"}
 
 
 def test_the_oracle_is_asked_for_just_those_histories():

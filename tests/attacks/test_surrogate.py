@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from recaudit.attacks.protocol import Knowledge
+from recaudit.attacks.registry import STEALING_ATTACKS
 from recaudit.attacks.stealing import surrogate as module
 from recaudit.attacks.stealing.fusion import FusedItems
-from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
+from recaudit.attacks.stealing.surrogate import Surrogate
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
 from recaudit.models import factorization
@@ -25,6 +26,7 @@ from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 from recaudit.victims.trained import FittedVictim
 
+ATTACKS = {name: one for name, one in STEALING_ATTACKS.items() if isinstance(one, Surrogate)}
 K = 10
 OPTIMISATION = Optimisation(learning_rate=0.05, batch_size=256)
 
@@ -87,6 +89,7 @@ def world():
         queried=np.sort(roles[:24]),
         validation=np.sort(roles[24:36]),
         auxiliary=auxiliary,
+        clone=clone_spec(),
     )
     return victim, target, knowledge, np.sort(roles[36:])
 
@@ -167,7 +170,11 @@ def test_lists_to_learn_from_and_to_stop_by_are_needed(world, missing):
     empty = np.array([], dtype=np.int64)
     parts = {"queried": knowledge.queried, "validation": knowledge.validation} | {missing: empty}
     less = Knowledge(
-        known=knowledge.known, accounts=knowledge.accounts, auxiliary=knowledge.auxiliary, **parts
+        known=knowledge.known,
+        accounts=knowledge.accounts,
+        auxiliary=knowledge.auxiliary,
+        clone=clone_spec(),
+        **parts,
     )
     oracle = open_oracle(victim, target, k=K)
     with pytest.raises(ValueError, match="needs queried users, and validation users"):
@@ -334,7 +341,9 @@ def test_phase_one_is_told_apart_by_what_it_depends_on_and_by_nothing_else(world
     for name, value in changed.get("knowledge", {}).items():
         whole = parts.get(name)
         parts[name] = whole.of_users(np.arange(whole.n_users - 1)) if isinstance(value, str) else value
-    other = Knowledge(accounts=knowledge.accounts, validation=knowledge.validation, **parts)
+    other = Knowledge(
+        accounts=knowledge.accounts, validation=knowledge.validation, clone=clone_spec(), **parts
+    )
     found = set()
     for name in ("PTD", "PTA", "PTA(Pre)"):
         settings = quick(ATTACKS[name])

@@ -7,20 +7,20 @@ import polars as pl
 import pytest
 
 from recaudit.audit import AuditResult, AuditSpec, run_audit
-from recaudit.audit.saved import write_split
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
-from recaudit.models import registry
 from recaudit.models.saving import save_model
 from recaudit.models.zoo.baselines import Popularity
 from recaudit.models.zoo.lfm import LFM as LFMSpec
 from recaudit.pipeline import Store
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.saved import write_split
+from registered import register
 
 LOGISTIC = {"classifier": "logistic"}
 LFM = {"model": "lfm", "embedding_size": 8, "epochs": 8}
@@ -270,7 +270,7 @@ class Unfoldable(Popularity):
 def test_a_model_that_cannot_fold_in_is_refused_before_anything_is_trained(
     values, crowd, monkeypatch
 ) -> None:
-    monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, "unfoldable": Unfoldable})
+    register(monkeypatch, "recaudit.models", unfoldable=Unfoldable)
     spec = audit_spec(values | {"victim": "unfoldable"})
     with pytest.raises(UsageError, match=r"--serving popular.*--threats stealing"):
         SeedAudit(spec, crowd, Run(seed=0))

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validat
 
 from recaudit.attacks.protocol import StealingAttack
 from recaudit.audit.membership.spec import MembershipSpec
-from recaudit.audit.saved import SavedVictim, content_hash, read_split
 from recaudit.audit.stealing.spec import check_histories_read, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
@@ -21,6 +20,7 @@ from recaudit.models.registry import MODELS, model_of
 from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import PopularItems
 from recaudit.validation import validated
+from recaudit.victims.saved import SavedVictim, content_hash, read_split
 
 __all__ = ["AUXILIARY", "CEILING", "CONSTANT", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
 
@@ -116,7 +116,10 @@ class AuditSpec(BaseModel):
             if text not in MODELS and (os.sep in text or "/" in text or Path(text).is_dir()):
                 value = {"saved": text}
         if isinstance(value, Mapping) and "saved" in value:
-            return SavedVictim.described(value)
+            other = next((key for key in value if key != "saved"), None)
+            if other is not None:
+                raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
+            return validated(SavedVictim, value, where="victim")
         if isinstance(value, SavedVictim):
             return value
         return model_of(value, where="victim", default=DEFAULT_MODEL)
@@ -224,7 +227,7 @@ class AuditSpec(BaseModel):
     @property
     def victim_model(self) -> RecommenderSpec:
         """The hyperparameters of the victim, saved or to be trained."""
-        return self.victim.model_spec if isinstance(self.victim, SavedVictim) else self.victim
+        return self.victim.model if isinstance(self.victim, SavedVictim) else self.victim
 
     @property
     def clone_reads(self) -> bool:
@@ -254,7 +257,7 @@ class AuditSpec(BaseModel):
 def _model(info: Any) -> RecommenderSpec | None:
     """Return the victim's hyperparameters; ``None`` where the victim was found wrong."""
     victim: RecommenderSpec | SavedVictim | None = info.data.get("victim")
-    return victim.model_spec if isinstance(victim, SavedVictim) else victim
+    return victim.model if isinstance(victim, SavedVictim) else victim
 
 
 def _as_trained(split: SplitSpec, saved: Path) -> SplitSpec:

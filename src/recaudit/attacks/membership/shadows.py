@@ -79,10 +79,10 @@ class Strangers:
 class ShadowTable:
     """Shadow models by side and pair of each user, and what is learned from them.
 
-    The models were trained on the candidates themselves (the auditor's), or on users of the attacker alone: then
-    only models that do not know a user stand in a trial's reference, as of a candidate there are no others. The
-    rich classifier is cross-fitted, over pairs of models or, so that it knows the attacker's users no better than
-    the candidates, over users.
+    The models were trained on the candidates themselves (the auditor's), or on users of the attacker alone:
+    then only models that do not know a user stand in a trial's reference, as of a candidate there are no
+    others. The rich classifier is cross-fitted, over pairs of models or, so that it knows the attacker's
+    users no better than the candidates, over users.
 
     Args:
         space: the attacker's items.
@@ -137,8 +137,8 @@ class ShadowTable:
     def asked(self, items: Int64[np.ndarray, "C k"]) -> tuple[Trial, ...]:
         """Return the trials of served lists.
 
-        There is one for each pair that is left out or, of strangers, one for each run of J/2 - 1 shadow models,
-        each model in as many.
+        There is one for each pair that is left out or, of strangers, one for each run of J/2 - 1 shadow
+        models, each model in as many.
         """
         histories = self.listed.histories if self.strangers is None else self.strangers.histories
         features = rich_features(self.space, histories, items)
@@ -170,7 +170,7 @@ class ShadowTable:
         return _features(self.space, self.strangers.histories, self.strangers.lists)
 
     def _others(self, pair: int) -> Lists:
-        """Return the lists of the other pairs' models: of both sides, or of those that do not know the user."""
+        """Return the other pairs' lists: of both sides, or of the models that do not know the user."""
         known_sides = slice(2 if self.strangers is None else 1)
         return self._shadows[known_sides, np.delete(np.arange(self.n_pairs), pair)]
 

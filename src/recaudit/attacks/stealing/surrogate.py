@@ -60,7 +60,7 @@ PAPER: Mapping[tuple[bool, str, bool], tuple[str, int, str]] = {
         f"{_START}, trains on the known histories, then learns from the victim’s lists.",
     ),
 }
-"""Name, order and sentence of what a surrogate uses: interactions, auxiliary data, lists. QSDA is not the paper's."""
+"""Name, order and sentence by what is used: interactions, auxiliary data, lists. QSDA is no paper's."""
 
 
 class Surrogate(BaseModel):

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from recaudit.data.interactions import Interactions
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
 from recaudit.files import write_text
-from recaudit.models.protocol import RecommenderSpec
-from recaudit.models.registry import MODELS, model_spec
-from recaudit.models.saving import DESCRIPTION
+from recaudit.models.protocol import Recommender, RecommenderSpec, reading
+from recaudit.models.registry import MODELS, model_card, model_spec
+from recaudit.models.saving import DESCRIPTION, load_model
+from recaudit.pipeline.node import Node
+from recaudit.pipeline.run import Run
+from recaudit.victims.trained import FittedVictim, TrainedVictim
+from recaudit.vocabulary import Card
 
 __all__ = ["SavedSplit", "SavedVictim", "content_hash", "read_split", "saved_model_spec", "write_split"]
 
@@ -26,38 +30,6 @@ class SavedSplit(BaseModel):
 
     split: SplitSpec
     seed: int
-
-
-class SavedVictim(BaseModel):
-    """A victim that an earlier audit trained and saved.
-
-    Args:
-        saved: the folder.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    saved: Path
-
-    @classmethod
-    def described(cls, values: Mapping[str, object]) -> "SavedVictim":
-        """Return the victim in the folder that ``values`` name.
-
-        Raises:
-            UsageError: where they are anything but the name of a folder.
-        """
-        other = next((key for key in values if key != "saved"), None)
-        if other is not None:
-            raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
-        folder = values["saved"]
-        if not isinstance(folder, str | Path):
-            raise UsageError(f"victim: saved: expected the name of a folder, found {folder!r}")
-        return cls(saved=Path(folder))
-
-    @property
-    def model_spec(self) -> RecommenderSpec:
-        """The hyperparameters of the saved model."""
-        return saved_model_spec(self.saved)
 
 
 def write_split(split: SplitSpec, seed: int, directory: Path) -> None:
@@ -113,3 +85,63 @@ def content_hash(directory: Path) -> str:
     except OSError as error:
         raise UsageError(f"victim: cannot read {directory}: {error.strerror}") from None
     return digest.hexdigest()
+
+
+class SavedVictim(BaseModel):
+    """A victim that an earlier audit trained and saved.
+
+    Args:
+        saved: the folder that it was saved in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    saved: Path
+
+    @property
+    def model(self) -> RecommenderSpec:
+        """The saved model's hyperparameters."""
+        return saved_model_spec(self.saved)
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return model_card(self.model)
+
+    def fitted(self, data: Interactions, run: Run) -> Node[Recommender]:
+        """Return the node of the model that is asked.
+
+        Its key holds the content of the files and the seed, as a defence of the victim draws by the seed.
+        """
+        return Node(
+            kind="saved",
+            inputs={"content": content_hash(self.saved), "seed": run.seed},
+            compute=lambda: self._loaded(data),
+            codec=None,
+            label="loading the saved victim",
+        )
+
+    def refitted(self, data: Interactions, run: Run) -> Node[Recommender]:
+        """Return the node of the same model, trained with another seed."""
+        return TrainedVictim(model=self.model).refitted(data, run)
+
+    def open(self, data: Interactions, run: Run) -> FittedVictim:
+        """Return the saved model as it serves the users of ``data``.
+
+        Raises:
+            UsageError: where the saved victim is damaged or was trained on other interactions.
+        """
+        return FittedVictim(recommender=run.cache.get(self.fitted(data, run)), seen=data)
+
+    def retrained(self, data: Interactions, run: Run) -> FittedVictim:
+        """Return the same model fitted to ``data`` with another seed."""
+        return TrainedVictim(model=self.model).retrained(data, run)
+
+    def _loaded(self, data: Interactions) -> Recommender:
+        recommender, _, description = load_model(self.saved)
+        if data.fingerprint != description.fingerprint:
+            raise UsageError(
+                f"victim: {str(self.saved)!r} was trained on other interactions than {data.name!r} gives; "
+                "name the same data with the same options"
+            )
+        return reading(recommender, data)
