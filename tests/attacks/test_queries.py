@@ -200,15 +200,15 @@ class TestRefusals:
 class TestClone:
     @pytest.mark.parametrize("drawing", ["autoregressive", "random"])
     def test_it_learns_what_follows_an_item(self, drawing):
-        settings = SETTINGS.model_copy(update={"drawing": drawing})
+        settings = SETTINGS.model_copy(update={"drawing": drawing, "times": 40})
         clone, _ = stolen(settings)
         knowledge = world(seed=9)  # users whom nobody asked about
         users = np.arange(30)
         true = top_k(Jumps(knowledge.known), users, knowledge.known, K).items
         mine = top_k(clone.shown(knowledge.known), users, knowledge.known, K).items
-        # By chance they would agree in a seventh.
-        assert agreement(true, mine).mean() > 0.75
-        assert clone.log.best_score > 0.75
+        # By chance they would agree in a seventh. On several processors' kernels and seeds: 0.86 to 0.95.
+        assert agreement(true, mine).mean() > 0.8
+        assert clone.log.best_score > 0.8
 
     def test_it_knows_the_known_users_and_used_nothing_of_them(self):
         one, _ = stolen(short())

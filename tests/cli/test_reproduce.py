@@ -284,6 +284,7 @@ def membership(grid, monkeypatch, paper) -> Grid:
     return few
 
 
+@pytest.mark.slow
 def test_membership_inference_has_its_table_and_a_page_of_its_own(recaudit, membership, paper) -> None:
     code, out, _ = recaudit("reproduce", membership.name, "--out", "out")
     assert code == 0

@@ -1,4 +1,4 @@
-"""The audit: every seed, finished stages kept, and the result."""
+"""The audit: every seed, finished results kept, and the result."""
 
 import json
 import platform
@@ -36,7 +36,7 @@ from recaudit.pipeline.store import Store
 __all__ = ["STORE", "AuditResult", "check_device", "check_out", "run_audit"]
 
 STORE = "store"
-"""The folder in an audit's output that keeps its finished stages."""
+"""The folder in an audit's output that keeps its finished results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class AuditResult:
 
     Args:
         content: spec and its hash, versions, description of the data, ledgers, stages and figures.
-        reused: seeds for which nothing was computed, as all their stages were stored.
+        reused: seeds for which nothing was computed, as all their results were stored.
     """
 
     content: dict[str, Any]

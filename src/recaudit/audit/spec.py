@@ -25,7 +25,7 @@ from recaudit.victims.saved import SavedVictim, content_hash, read_split
 __all__ = ["AUXILIARY", "CEILING", "CONSTANT", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
 
 FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
-"""What stands beside the attacks in figures and stages: no attack may have these names."""
+"""What stands beside the attacks in figures: no attack may have these names."""
 
 CONSTANT, AUXILIARY = "constant", "auxiliary"
 """Likewise, where a model reads histories: one list for everybody, and the auxiliary model alone."""

@@ -89,7 +89,7 @@ def summary(result: Result, report: str | None = None) -> Summary:
         result: the audit's result.
         report: where the page is.
     """
-    figures = Figures.of(result.figures)
+    figures = Figures.of(Figure.model_validate(one.model_dump()) for one in result.figures)
     found = (_stealing(result, figures), _membership(result, figures))
     findings = tuple(one for one in found if one is not None)
     data = result.data

@@ -61,6 +61,7 @@ def areas_of_nothing(planted):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.slow
 def test_each_attack_is_near_chance_where_membership_changes_no_list(name, areas_of_nothing):
     assert abs(np.mean(areas_of_nothing[name]) - 0.5) < 4 * LOT / np.sqrt(3)
 

@@ -34,7 +34,7 @@ class Population:
     """A model to fit.
 
     Args:
-        name: what it is called in stages.
+        name: its name in labels and random streams.
         spec: its hyperparameters.
         trained: numbers of the users that it is trained on, ascending.
         served: numbers of the users who are served by it.

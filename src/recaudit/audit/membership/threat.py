@@ -160,9 +160,9 @@ class Membership:
         everybody = Queries(users=np.arange(len(self.split.candidates)))
 
         def compute() -> Inferred:
+            oracle = self._oracle(serving)  # before the clock: the attack does not pay for the victim
             with self._cache.clock() as seconds:
                 scorer = rung.learn(self._cache.get(evidence), seed)
-                oracle = self._oracle(serving)
                 scores = {name: scorer(oracle.query(everybody).items)}
                 cost = round(seconds(), 3)
             if self.spec.null:

@@ -133,6 +133,7 @@ def test_curves_hold_the_figures(found) -> None:
         assert curve["tpr"][at] == pytest.approx(told)
 
 
+@pytest.mark.slow
 def test_stages_are_those_that_a_run_computes(values, crowd, tmp_path) -> None:
     """Doing every planned stage leaves nothing to a run; a second run trains nothing again."""
     store = Store(tmp_path / "store", say=pytest.fail)
