@@ -245,7 +245,7 @@ class Form:
     """
 
     digits: int
-    scale: float = 1
+    scale: float = 1.0
     unit: str = ""
     short: int | None = None
 

@@ -154,7 +154,7 @@ def _show(told: "Summary", values: Mapping[str, Any], output: Output) -> None:
     if values.get("json"):
         output.say(json.dumps(to_dict(told), indent=1, ensure_ascii=False))
     elif not values.get("quiet"):
-        output.say(terminal(told, output.width))
+        output.print(terminal(told, output.width))
 
 
 def _values(spec: Path | None, options: AuditOptions) -> dict[str, Any]:

@@ -1,262 +1,274 @@
-"""The summary of an audit: what leaks, how sure that is, and which figures to read first. It fits one screen."""
+"""An audit on one screen: what leaks, how sure that is, the figures to read first, what to read with care."""
 
-import textwrap
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
-from recaudit.report.index import Figure, Figures
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from recaudit.report.index import Figure
 from recaudit.report.result import Result
-from recaudit.vocabulary import (
-    BLIND,
-    CANDIDATES,
-    CEILING,
-    FLOOR,
-    Card,
-    metric_of,
-    number,
-    printable,
-    row_card,
-    serving_card,
-)
+from recaudit.report.sentences import estimate, notes, setting
+from recaudit.report.table import Cell, Column, Line, Section, Table, cell_of, escaped, words
+from recaudit.report.table import markdown as markdown_table
+from recaudit.report.table import terminal as terminal_table
+from recaudit.report.views import Served, Stealing, non_members, served
+from recaudit.vocabulary import CEILING, FLOOR, metric_of, number
 
-__all__ = ["Finding", "Summary", "markdown", "summary", "terminal", "to_dict"]
+__all__ = ["ROWS", "Reading", "Summary", "markdown", "summary", "terminal", "to_dict"]
 
-FEW_USERS = 30
-"""Fewer judged users than these make a figure rough."""
-
-AUC, TPR = "auc", "tpr@0.01"
+ROWS = 24
+"""The lines of a terminal that the summary has to fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One figure to read first.
+class Reading:
+    """One of the figures to read first.
 
     Args:
-        threat: ``stealing`` or ``membership``.
-        attack: the row of ``figures.csv``.
-        metric: its metric.
-        users: its group of users.
-        serving: how strangers were served, for membership.
-        value: the mean over users and seeds; ``None`` where it is not available.
-        low: lower end of the 95 % interval.
-        high: upper end of the 95 % interval.
-        n: users who are judged in each seed; ``None`` where the result does not say.
-        seeds: number of seeds.
-        sentence: what the figure says.
-        beside: what it is to be compared with, in one sentence.
+        label: what it measures.
+        attack: whose figure it is.
+        figure: the figure.
+        floor: what is reached without an attack.
+        ceiling: the most that can be reached.
+        serving: what strangers are served, for membership inference.
     """
 
-    threat: str
+    label: str
     attack: str
-    metric: str
-    users: str
-    serving: str | None
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    seeds: int
-    sentence: str
-    beside: str
+    figure: Figure
+    floor: str
+    ceiling: str
+    serving: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What an audit found, for one screen.
+    """An audit in short.
 
     Args:
-        title: the data, the victim and the number of seeds.
-        findings: the figures to read first, one a threat.
-        notes: what to bear in mind, the gravest first.
-        report: where the page is, where it was written.
+        setting: data, victim, clone and seeds.
+        leaks: what leaks, a sentence a threat.
+        sure: how sure that is: intervals, users and seeds.
+        figures: the figures to read first.
+        notes: what to read with care, the gravest first.
+        report: where the report is; empty where it was not written.
     """
 
-    title: str
-    findings: tuple[Finding, ...]
+    setting: str
+    leaks: tuple[str, ...]
+    sure: str
+    figures: tuple[Reading, ...]
     notes: tuple[str, ...]
-    report: str | None = None
+    report: str = ""
 
 
-def summary(result: Result, report: str | None = None) -> Summary:
-    """Return the summary of a result.
-
-    The stealing finding is the attack with the highest agreement on users whose lists nobody asked for. The
-    membership finding is the attack that was built to be the strongest, under the first way of serving: the
-    one with the highest AUC would be chosen by the figure that it is judged by.
+def summary(result: Result, report: str | Path = "") -> Summary:
+    """Return the summary of an audit.
 
     Args:
-        result: the audit's result.
-        report: where the page is.
+        result: the audit.
+        report: where its report is.
     """
-    figures = Figures.of(Figure.model_validate(one.model_dump()) for one in result.figures)
-    found = (_stealing(result, figures), _membership(result, figures))
-    findings = tuple(one for one in found if one is not None)
-    data = result.data
-    seeds = max((figure.seeds for figure in result.figures), default=0)
-    victim = next((figure.victim for figure in result.figures), "")
-    title = (
-        f"{printable(data.name)} ({number(data.n_users)} users, {number(data.n_items)} items), "
-        f"{_label(result, 'victim', victim)} victim, {seeds} seed{'' if seeds == 1 else 's'}"
+    stealing, blocks = Stealing(result), served(result)
+    read = [_stolen(stealing), *map(_inferred, blocks[:1])]
+    leaks = [*([_stolen_words(stealing)] if stealing else []), *map(_inferred_words, blocks[:1])]
+    return Summary(
+        setting=setting(result),
+        leaks=tuple(leaks) or ("This audit has no figure.",),
+        sure=_sure(result),
+        figures=tuple(reading for reading in read if reading is not None),
+        notes=tuple(note.short for note in notes(result)),
+        report=str(report),
     )
-    return Summary(title=title, findings=findings, notes=_notes(result, findings), report=report)
 
 
-def terminal(found: Summary, width: int = 80) -> str:
-    """Return the summary as plain text, lines of at most ``width`` characters where words allow it."""
-    lines = [*_wrapped(found.title, width), ""]
-    for one in found.findings:
-        lines += [*_wrapped(f"{one.threat.upper()}: {one.sentence}", width), *_wrapped(one.beside, width), ""]
-    if not found.findings:
-        lines += [
-            *_wrapped("No attack in this audit has a figure, so there is no headline to give.", width),
-            "",
-        ]
-    for note in found.notes:
-        lines += _wrapped(f"Note: {note}", width)
-    if found.report is not None:
-        lines.append(f"Report: {found.report}  (-v prints the tables)")
-    return "\n".join(lines)
+def terminal(found: Summary, width: int) -> RenderableType:
+    """Return the summary for a terminal: at most ``ROWS`` lines from a width of 80 columns on.
+
+    Notes that have no room are counted; the report holds them all.
+    """
+    parts: list[RenderableType] = [Text(found.setting, style="bold"), Text("")]
+    parts += [Text(sentence) for sentence in found.leaks]
+    if found.figures:
+        parts += [Text(""), terminal_table(_table(found))]
+    parts.append(Text(found.sure, style="dim"))
+    last = [Text(f"Report: {found.report}")] if found.report else []
+    room = ROWS - 1 - _height([*parts, *last], width)
+    fitting = _fitting(found.notes, width, room - 1)
+    if fitting:
+        parts += [Text(""), *fitting]
+    return Group(*parts, *last)
 
 
 def markdown(found: Summary) -> str:
-    """Return the summary as Markdown, for the page of a CI job."""
-    lines = [f"### recaudit: {found.title}", ""]
-    if found.findings:
-        lines += ["| threat | figure | value | 95 % interval | n |", "|---|---|--:|:-:|--:|"]
-    for one in found.findings:
-        form = metric_of(one.metric).form
-        who = f"{one.attack}, {metric_of(one.metric).label}, {one.users}"
-        who += "" if one.serving is None else f", {one.serving}"
-        n = "" if one.n is None else f"{number(one.n)} users × {one.seeds}"
-        cells = (one.threat, who, form.text(one.value), form.interval(one.low, one.high), n)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    lines.append("")
-    for one in found.findings:
-        lines += [f"- **{one.threat}**: {one.sentence} {one.beside}".rstrip()]
-    lines += [f"- Note: {note}" for note in found.notes]
-    if found.report is not None:
-        lines += ["", f"Report: `{found.report}`"]
-    return "\n".join(lines) + "\n"
+    """Return the summary as Markdown, with all notes."""
+    lines = [f"**{escaped(found.setting)}**", "", " ".join(map(escaped, found.leaks)), ""]
+    lines += [markdown_table(_table(found))] if found.figures else []
+    lines += [escaped(found.sure), ""]
+    lines += [f"- {escaped(note)}" for note in found.notes] + [""] * bool(found.notes)
+    lines += [f"Report: `{found.report}`", ""] if found.report else []
+    return "\n".join(lines)
 
 
 def to_dict(found: Summary) -> dict[str, Any]:
-    """Return the summary as plain values, as ``--json`` prints it."""
-    return asdict(found)
+    """Return the summary as plain values, for JSON; figures in full precision."""
+    return {
+        "setting": found.setting,
+        "leaks": list(found.leaks),
+        "sure": found.sure,
+        "figures": [
+            {
+                **one.figure.model_dump(
+                    include={
+                        "attack",
+                        "metric",
+                        "users",
+                        "value",
+                        "low",
+                        "high",
+                        "seeds",
+                        "threat",
+                        "serving",
+                    }
+                ),
+                "label": one.label,
+                "better": metric_of(one.figure.metric).better,
+            }
+            for one in found.figures
+        ],
+        "notes": list(found.notes),
+        "report": found.report or None,
+    }
 
 
-def _stealing(result: Result, figures: Figures) -> Finding | None:
-    """Return the finding on stealing, ``None`` where nothing was stolen."""
-    metric = next((name for name in figures.metrics if name.startswith("agreement@")), None)
-    if metric is None:
+def _stolen(stealing: Stealing) -> Reading | None:
+    best = stealing.strongest
+    figure = None if best is None else stealing.find(best, "agreement", "unqueried")
+    if best is None or figure is None:
         return None
-    cards = _cards(result, "attacks")
-    judged = [figures.find(name, metric, "unqueried") for name in cards or figures.attacks]
-    attacks = [one for one in judged if one is not None and one.clone is not None]
-    best = max(
-        (one for one in attacks if one.value is not None), key=lambda one: one.value or 0, default=None
+    ends = (cell_of(stealing.find(row, "agreement", "unqueried")).text for row in (FLOOR, CEILING))
+    floor, ceiling = ends
+    return Reading(
+        label=f"{metric_of(figure.metric).label}, unqueried users",
+        attack=stealing.label(best),
+        figure=figure,
+        floor=floor,
+        ceiling=ceiling,
     )
+
+
+def _inferred(block: Served) -> Reading | None:
+    best = block.strongest
+    figure = None if best is None else block.find(best, "auc")
+    if best is None or figure is None:
+        return None
+    return Reading(
+        label=f"AUC, {block.title.lower()}",
+        attack=block.label(best),
+        figure=figure,
+        floor="0.5",
+        ceiling="1",
+        serving=block.serving,
+    )
+
+
+def _stolen_words(stealing: Stealing) -> str:
+    best = stealing.strongest
     if best is None:
-        return None
-    label, top = row_card(best.attack, cards).label, metric.partition("@")[2]
-    sentence = (
-        f"{label}, the strongest of {len(attacks)} attack{'' if len(attacks) == 1 else 's'}, names {_told(best)} "
-        f"of the top {top} items that the victim recommends to users whose lists nobody asked for."
-    )
-    unseen = figures.find(best.attack, metric, "unseen")
-    if unseen is not None and unseen.value is not None:
-        sentence += f" For users whom the attacker has never seen, it names {_told(unseen)}."
-    floor, ceiling = figures.find(FLOOR, metric, "unqueried"), figures.find(CEILING, metric, "unqueried")
-    parts = [f"the popular list names {_told(floor)}" if floor else ""]
-    parts += [f"the victim trained again names {_told(ceiling)}" if ceiling else ""]
-    beside = "; ".join(part for part in parts if part)
-    return _finding(best, result.data.unqueried_users, sentence, f"To compare: {beside}." if beside else "")
-
-
-def _membership(result: Result, figures: Figures) -> Finding | None:
-    """Return the finding on membership, ``None`` where none was inferred."""
-    serving = next((name for name in figures.servings if name is not None), None)
-    cards = _cards(result, "membership_attacks")
-    inferred = [figures.find(name, AUC, CANDIDATES, serving) for name in cards]
-    attacks = [one for one in inferred if one is not None and one.value is not None]
-    if not attacks:
-        return None
-    best = attacks[-1]  # cards come in order, the attack with the most knowledge last
-    label = row_card(best.attack, cards).label
-    chance = best.low is not None and best.low <= 0.5
-    verdict = "no leak found: the interval holds 0.5, which is chance" if chance else "0.5 is chance"
-    sentence = (
-        f"{label}, the strongest of {len(attacks)} attacks, tells members from strangers with an AUC of "
-    )
-    sentence += f"{_told(best)}; {verdict}. {serving_card(serving or '').label}."
-    tpr = figures.find(best.attack, TPR, CANDIDATES, serving)
-    parts = [] if tpr is None else [f"it finds {_told(tpr)} of the members at 1 % false alarms"]
-    blind = [
-        one for one in figures if one.attack.startswith(BLIND) and (one.metric, one.serving) == (AUC, serving)
-    ]
-    top = max((one for one in blind if one.value is not None), key=lambda one: one.value or 0, default=None)
-    if top is not None:
-        parts.append(f"the best blind detector ({top.attack.removeprefix(BLIND)}) has an AUC of {_told(top)}")
-    beside = "; ".join(parts)
-    return _finding(
-        best, result.data.candidate_users, sentence, f"{beside[:1].upper()}{beside[1:]}." if beside else ""
+        return "Model stealing: no attack has an agreement on unqueried users."
+    share = estimate(stealing.find(best, "agreement", "unqueried"))
+    lists = stealing.asked(best, "lists")
+    asked = f"after {number(lists)} lists" if lists else "without asking for a list"
+    place = stealing.value(best, "place", "unqueried", "all")
+    floor = stealing.value(FLOOR, "agreement", "unqueried")
+    own = stealing.value(best, "agreement", "unqueried")
+    if floor is not None and own is not None and own <= floor:
+        tail = ", no more than the popular list without any attack"
+    elif place is not None:
+        tail = f", {number(100 * place)} % of the way from the popular list to the retrained victim"
+    else:
+        tail = ""
+    return (
+        f"Model stealing: {asked}, {stealing.label(best)} clones {share} of the victim’s top {stealing.k} for users "
+        f"whose lists nobody asked for{tail}."
     )
 
 
-def _finding(figure: Figure, n: int | None, sentence: str, beside: str) -> Finding:
-    return Finding(
-        threat=figure.threat,
-        attack=figure.attack,
-        metric=figure.metric,
-        users=figure.users,
-        serving=figure.serving,
-        value=figure.value,
-        low=figure.low,
-        high=figure.high,
-        n=n,
-        seeds=figure.seeds,
-        sentence=sentence,
-        beside=beside,
+def _inferred_words(block: Served) -> str:
+    best = block.strongest
+    if best is None:
+        return "Membership: no attack has an AUC."
+    auc, where = estimate(block.find(best, "auc")), block.title.lower()
+    if not block.leaks(best):
+        others = [block.label(row) for row in (*block.attacks, *block.blind) if block.leaks(row)]
+        said = f", yet {others[0]} is above chance" if others else ": no leak was found"
+        return f"Membership ({where}): {block.label(best)} has an AUC of {auc}, not above chance{said}."
+    found = block.find(best, "tpr@0.01")
+    tail = f" and finds {estimate(found)} of members at 1 % false positives" if found else ""
+    return (
+        f"Membership ({where}): {block.label(best)} tells members from strangers with an AUC of {auc}{tail}."
     )
 
 
-def _notes(result: Result, findings: tuple[Finding, ...]) -> tuple[str, ...]:
-    """Return what to bear in mind."""
-    notes = []
-    if result.data.name == "synthetic":
-        notes.append("the data are generated. The figures show that the audit works, and no real leak.")
-    for one in findings:
-        if one.n is not None and one.n * one.seeds < FEW_USERS:
-            notes.append(
-                f"{one.n} users in {one.seeds} seed{'' if one.seeds == 1 else 's'} judge {one.threat}: the figure "
-                "is rough; raise --known or --seeds."
-            )
-        else:
-            seeds = f"{one.seeds} seed{'' if one.seeds == 1 else 's'}"
-            notes.append(f"{one.threat} is judged by {number(one.n)} users in {seeds}." if one.n else "")
-    return tuple(note for note in notes if note)
+def _sure(result: Result) -> str:
+    """Return how many users and seeds stand behind the figures."""
+    data, users = result.data, []
+    if data.unqueried_users:
+        users.append(f"{number(data.unqueried_users)} unqueried users")
+    if data.candidate_users:
+        strangers = non_members(result)
+        of_them = f" ({number(strangers)} of them strangers)" if strangers is not None else ""
+        users.append(f"{number(data.candidate_users)} candidates{of_them}")
+    seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
+    behind = f"{' and '.join(users)} a seed, {seeds}" if users else seeds
+    return f"In brackets: 95 % intervals over users and seeds; {behind}."
 
 
-def _told(figure: Figure) -> str:
-    """Return a figure with its interval, ``64.7 % (62.1–67.0)``."""
-    form = metric_of(figure.metric).form
-    interval = form.interval(figure.low, figure.high)
-    return f"{form.text(figure.value)} ({interval})" if interval else form.text(figure.value)
+def _table(found: Summary) -> Table:
+    headings = ("Attack", "Value", "Without attack", "At most")
+    return Table(
+        title="",
+        columns=(
+            Column(heading="Read first", align="left"),
+            Column(heading=headings[0], align="left"),
+            *(Column(heading=heading) for heading in headings[1:]),
+        ),
+        sections=(
+            Section(
+                lines=tuple(
+                    Line(
+                        cells=(
+                            words(one.label),
+                            words(one.attack),
+                            cell_of(one.figure),
+                            Cell(text=one.floor),
+                            Cell(text=one.ceiling),
+                        )
+                    )
+                    for one in found.figures
+                )
+            ),
+        ),
+    )
 
 
-def _cards(result: Result, key: str) -> Mapping[str, Card]:
-    """Return the cards of a result under ``key`` by name, in order."""
-    stored = (result.model_extra or {}).get("cards") or {}
-    found = [Card(**{**one, "needs": tuple(one["needs"])}) for one in stored.get(key) or ()]
-    return {card.name: card for card in sorted(found, key=lambda card: (card.order, card.name))}
+def _height(parts: list[RenderableType], width: int) -> int:
+    console = Console(width=width, file=StringIO(), color_system=None)
+    return sum(len(console.render_lines(part, console.options)) for part in parts)
 
 
-def _label(result: Result, key: str, name: str) -> str:
-    """Return the label of the victim or the clone."""
-    stored = (result.model_extra or {}).get("cards") or {}
-    card = stored.get(key) or {}
-    return printable(str(card.get("label", name)))
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, max(20, width), break_on_hyphens=False) if text else []
+def _fitting(texts: tuple[str, ...], width: int, room: int) -> list[RenderableType]:
+    """Return the notes that fit ``room`` lines, and how many do not."""
+    shown: list[RenderableType] = []
+    for place, text in enumerate(texts):
+        note = Text(f"Note: {text}", style="yellow")
+        rest = len(texts) - place - 1
+        if _height([*shown, note], width) + bool(rest) > room:
+            left = len(texts) - place
+            more = Text(f"{left} more note{'' if left == 1 else 's'} in the report.", style="yellow")
+            return [*shown, more] if room > 0 else []
+        shown.append(note)
+    return shown
