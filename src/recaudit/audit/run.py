@@ -206,14 +206,14 @@ def check_device(device: str) -> None:
 
 def _cards(spec: AuditSpec) -> dict[str, Any]:
     """Return the visiting cards of all that an audit measures, by which its report names them."""
-    steals, infers = ("stealing" in spec.measured), ("membership" in spec.measured)
+    steals, infers = ("stealing" in spec.threats), ("membership" in spec.threats)
     return {
-        "attacks": [named(one, name).to_dict() for name, one in spec.surrogates().items()] if steals else [],
-        "membership_attacks": [named(one, name).to_dict() for name, one in spec.membership.rungs().items()]
+        "attacks": [named(one, name).to_dict() for name, one in spec.settings.items()] if steals else [],
+        "membership_attacks": [named(one, name).to_dict() for name, one in spec.membership.settings.items()]
         if infers
         else [],
-        "victim": model_card(spec.victim_spec()).to_dict(),
-        "clone": model_card(spec.clone_spec()).to_dict() if steals else None,
+        "victim": model_card(spec.victim_model).to_dict(),
+        "clone": model_card(spec.clone).to_dict() if steals else None,
         "defence": None if spec.defence is None else spec.defence.card.to_dict(),
     }
 
@@ -230,11 +230,11 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
     }
     if "unseen" in first.users:
         roles["unseen"] = "unseen_users"
-    steals = "stealing" in spec.measured
+    steals = "stealing" in spec.threats
     return {
         "recaudit": __version__,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "spec": spec.resolved(),
+        "spec": spec.model_dump(mode="json"),
         "spec_hash": spec.digest,
         "versions": {"python": platform.python_version()}
         | {name: number for name, number in versions().items() if name != "recaudit"},

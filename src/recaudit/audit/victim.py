@@ -20,7 +20,7 @@ def split_for(spec: AuditSpec, data: Interactions, seed: int) -> Split:
     """Return the split of ``seed``, or the one by which the saved victim's training data are found again."""
     if spec.saved_victim is not None:
         seed = read_split(spec.saved_victim).seed
-    return _split(data, spec.split_spec(), seed)
+    return _split(data, spec.split, seed)
 
 
 @lru_cache(maxsize=16)  # a process that works at a grid meets the same split again and again
@@ -30,9 +30,7 @@ def _split(data: Interactions, spec: SplitSpec, seed: int) -> Split:
 
 def victim_of(spec: AuditSpec) -> SavedVictim | TrainedVictim:
     """Return the victim that a spec names."""
-    if spec.saved_victim is not None:
-        return SavedVictim(saved=spec.saved_victim)
-    return TrainedVictim(model=spec.victim_spec())
+    return spec.victim if isinstance(spec.victim, SavedVictim) else TrainedVictim(model=spec.victim)
 
 
 def victim_node(spec: AuditSpec, parts: Split, run: Run) -> Node[Recommender]:
@@ -43,4 +41,4 @@ def victim_node(spec: AuditSpec, parts: Split, run: Run) -> Node[Recommender]:
 def save_victim(victim: Recommender, spec: AuditSpec, parts: Split, seed: int, directory: Path) -> None:
     """Save the victim that was trained on the target of the split of ``seed``, with that split."""
     write_split(spec.split, seed, directory)
-    save_model(victim, spec.victim_spec(), parts.target.fingerprint, directory)
+    save_model(victim, spec.victim_model, parts.target.fingerprint, directory)

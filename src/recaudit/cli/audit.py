@@ -120,9 +120,9 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
 
     _check_keys(values, tuple(AuditSpec.model_fields))
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
-    limits = _limits(values.get("fail_over", ()), settings.k, settings.measured)
+    limits = _limits(values.get("fail_over", ()), settings.k, settings.threats)
     workers = _workers(values.get("workers", cores()))
-    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_spec().model}-{settings.digest[:8]}"
+    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_model.model}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
     check_folder(directory)

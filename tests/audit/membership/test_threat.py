@@ -227,13 +227,13 @@ def test_both_threats_in_one_audit(tiny_data) -> None:
 )
 def test_a_mistake_is_named(membership, said) -> None:
     with pytest.raises(UsageError, match=said):
-        audit_spec({"membership": membership}).resolved()
+        audit_spec({"membership": membership})
 
 
 def test_a_saved_victim_is_not_audited_for_membership(values, crowd, tmp_path) -> None:
     save_model(LFMSpec(epochs=1).fit(crowd, Run(seed=0)), LFMSpec(epochs=1), crowd.fingerprint, tmp_path)
     write_split(SplitSpec(), 0, tmp_path)
-    assert audit_spec({"victim": {"saved": str(tmp_path)}}).measured == ("stealing",)
+    assert audit_spec({"victim": {"saved": str(tmp_path)}}).threats == ("stealing",)
     with pytest.raises(UsageError, match="saved victim cannot be audited for membership"):
         audit_spec({"victim": {"saved": str(tmp_path)}, "threats": "stealing,membership"})
 
@@ -241,7 +241,7 @@ def test_a_saved_victim_is_not_audited_for_membership(values, crowd, tmp_path) -
 def test_a_defence_of_stealing_is_not_taken_for_one_of_membership() -> None:
     with pytest.raises(UsageError, match="measured against stealing alone"):
         audit_spec({"defence": {"mixed": 5}})
-    assert audit_spec({"defence": {"mixed": 5}, "threats": "stealing"}).measured == ("stealing",)
+    assert audit_spec({"defence": {"mixed": 5}, "threats": "stealing"}).threats == ("stealing",)
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,13 @@ class Membership:
         self.split = _split(data, self.spec.split, run.seed)
         self._data = data
         self._cache = run.cache
-        self._rungs = self.spec.rungs()
-        self.models = MembershipModels(self.spec, spec.victim_spec(), self.split, k=spec.k, run=self.run)
+        self._rungs = self.spec.settings
+        self.models = MembershipModels(self.spec, spec.victim_model, self.split, k=spec.k, run=self.run)
         self._check()
 
     def _check(self) -> None:
         """Refuse what would fail after hours of training."""
-        models = (self.models.victim, self.spec.shadow_spec(self.models.victim))
+        models = (self.models.victim, self.spec.shadow or self.models.victim)
         alone = next((model for model in models if not isinstance(model, FoldsIn)), None)
         if self.models.folds and alone is not None:
             raise UsageError(

@@ -78,9 +78,9 @@ class Stealing:
         self.spec = spec
         self.run = run
         self.split: Split = split_for(spec, data, run.seed)
-        self._settings = spec.surrogates()
-        self._victim_spec = spec.victim_spec()
-        self._clone_spec = spec.clone_spec()
+        self._settings = spec.settings
+        self._victim_spec = spec.victim_model
+        self._clone_spec = spec.clone
         self.knowledge = self._known()
         self.queried = self.knowledge.queried
         self.roles = {
