@@ -27,7 +27,6 @@ LAYERS = (  # from left to right
     "attacks",
     "audit",
     "experiments",
-    "papers",
     "report",
     "cli",
 )

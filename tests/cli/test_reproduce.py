@@ -20,14 +20,14 @@ from recaudit.errors import UsageError
 from recaudit.experiments import execute, plan
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.results import COLUMNS
-from recaudit.papers import STATISTICS, grid_names
+from recaudit.experiments.papers import STATISTICS, grid_names
 from recaudit.validation import validated
 
 TABLE = "zhu2023/table4"
 COMMAND = """
 import sys
 from pathlib import Path
-from recaudit import papers
+from recaudit.experiments import papers
 from recaudit.cli import main
 from recaudit.experiments.grid import Grid
 grid = Grid.model_validate_json(Path(sys.argv[1]).read_bytes())
@@ -231,7 +231,7 @@ def lacking(paper, grid, monkeypatch) -> Grid:
     lacks = grid.model_copy(update={"base": base, "axes": {"data": ("small", "ml-1m"), **grid.axes}})
     alone = grid.model_copy(update={"name": "zhu2023/epochs", "base": {**grid.base, "data": "steam"}})
     both = {one.name: one for one in (lacks, alone)}
-    for module in ("recaudit.papers", "recaudit.papers.catalogue"):
+    for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):
         monkeypatch.setattr(f"{module}.load_grid", both.__getitem__)
         monkeypatch.setattr(f"{module}.grid_names", lambda: tuple(both))
     return lacks
@@ -277,7 +277,7 @@ def membership(grid, monkeypatch, paper) -> Grid:
             "picture": "roc",
         },
     )
-    for module in ("recaudit.papers", "recaudit.papers.catalogue"):
+    for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):
         monkeypatch.setattr(f"{module}.load_grid", {few.name: few}.__getitem__)
         monkeypatch.setattr(f"{module}.grid_names", lambda: (few.name,))
     return few
