@@ -7,13 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 
+import profiles  # noqa: F401 (registers the profiles of Hypothesis)
 from recaudit.data.interactions import Interactions
 
-# How long an example takes is the machine's affair: no test is timed.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+BY_FIXTURE = {"head": "cluster", "browser": "browser", "real_data": "real"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes a cluster, a browser or real data by the fixture that it takes."""
+    for item in items:
+        for name in BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(BY_FIXTURE[name])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,9 +1,8 @@
 """The golden gate: the keys of all planned nodes and the figures of small audits, as they were committed.
 
-A moved line of code must not change a key or a figure. `RECAUDIT_GOLDEN=write pytest tests/test_golden.py`
-writes the files anew where a change is meant. `RECAUDIT_GOLDEN=exact` compares figures to the bit, which holds
-on the machine that wrote them. Elsewhere figures are compared within `TOLERANCE`: bits are promised on one
-machine only.
+A moved line of code must not change a key or a figure. With `RECAUDIT_GOLDEN=write` the test writes the files
+anew, where a change is meant. `RECAUDIT_GOLDEN=exact` compares figures to the bit, which holds on the machine
+that wrote them. Elsewhere figures are compared within `TOLERANCE`: bits are promised on one machine only.
 """
 
 import json
@@ -16,8 +15,8 @@ import pytest
 
 from recaudit.audit import run_audit
 from recaudit.audit.spec import audit_spec
-from recaudit.experiments.plan import plan_audits
-from recaudit.pipeline import Store, stages
+from recaudit.audit.tasks import plan_audits
+from recaudit.pipeline import Store, keys
 
 FOLDER = Path(__file__).parent / "golden"
 MODE = os.environ.get("RECAUDIT_GOLDEN", "")
@@ -107,11 +106,11 @@ def stored(name: str, found: Any) -> Any:
 @pytest.mark.parametrize("name", [*SPECS, *KEYS_ALONE])
 def test_keys_of_all_planned_nodes(name, data, tmp_path, monkeypatch) -> None:
     # Keys hold the versions of what computes; the committed ones are those of no version in particular.
-    monkeypatch.setattr(stages, "versions", lambda: {"recaudit": "golden"})
+    monkeypatch.setattr(keys, "versions", lambda: {"recaudit": "golden"})
     spec = audit_spec({"data": str(data), **{**SPECS, **KEYS_ALONE}[name]})
     planned = plan_audits([(spec, seed) for seed in spec.seeds], Store(tmp_path))
-    keys = [[" ".join(one.task.name), key] for key, one in planned.items()]
-    assert keys == stored(f"{name}.keys.json", keys)
+    found = [[one.task.label, key] for key, one in planned.items()]
+    assert found == stored(f"{name}.keys.json", found)
 
 
 @pytest.mark.parametrize("name", SPECS)

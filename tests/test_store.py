@@ -18,12 +18,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.errors import UsageError
-from recaudit.pipeline import Piece, Stage, Store
-from recaudit.pipeline import stages as module
+from recaudit.pipeline import Artifact, Key, Store
+from recaudit.pipeline import keys as module
 
-STAGE = Stage(kind="model", inputs={"spec": {"model": "bpr", "reg": 0.0}, "seed": 3, "none": None})
-PIECE = Piece(
+STAGE = Key(kind="model", inputs={"spec": {"model": "bpr", "reg": 0.0}, "seed": 3, "none": None})
+PIECE = Artifact(
     tensors={
         "users": torch.tensor([[1.5, -0.0], [float("nan"), float("-inf")]]),
         "numbers": torch.arange(6).reshape(2, 3),
@@ -35,18 +36,18 @@ PIECE = Piece(
     seconds=1.1,
     elapsed=0.7,
 )
-SMALL = Piece(tensors={"a": torch.arange(3.0)}, facts={"b": 0.00001, "c": "ö"})
+SMALL = Artifact(tensors={"a": torch.arange(3.0)}, facts={"b": 0.00001, "c": "ö"})
 
 
 def fail(line: str) -> None:
     raise AssertionError(line)
 
 
-def stage(number: int) -> Stage:
-    return Stage(kind="model", inputs={"number": number})
+def stage(number: int) -> Key:
+    return Key(kind="model", inputs={"number": number})
 
 
-def same(one: Piece, other: Piece) -> bool:
+def same(one: Artifact, other: Artifact) -> bool:
     """Whether two pieces are the same to the bit."""
     alike = one.tensors.keys() == other.tensors.keys() and all(
         (a.dtype, a.shape, a.numpy().tobytes()) == (b.dtype, b.shape, b.numpy().tobytes())
@@ -55,7 +56,7 @@ def same(one: Piece, other: Piece) -> bool:
     return alike and (one.facts, one.seconds, one.elapsed) == (other.facts, other.seconds, other.elapsed)
 
 
-def place(store: Store, of: Stage = STAGE) -> Path:
+def place(store: Store, of: Key = STAGE) -> Path:
     return store.folder / of.kind / of.hash
 
 
@@ -99,10 +100,10 @@ def test_what_is_written_is_read_back_to_the_bit(tmp_path) -> None:
         max_size=4,
     ),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_plain_facts_and_any_tensors_are_read_back(tmp_path, tensors, facts) -> None:
-    piece = Piece(tensors={name: torch.tensor(values) for name, values in tensors.items()}, facts=facts)
-    name = Stage(
+    piece = Artifact(tensors={name: torch.tensor(values) for name, values in tensors.items()}, facts=facts)
+    name = Key(
         kind="model", inputs={"facts": facts, "tensors": {k: list(map(str, v)) for k, v in tensors.items()}}
     )
     store = Store(tmp_path, say=fail)
@@ -114,7 +115,7 @@ def test_what_is_there_stays_when_it_is_written_again(tmp_path) -> None:
     store = Store(tmp_path, say=fail)
     store.write(STAGE, PIECE)
     before = {path: path.stat() for path in place(store).iterdir()}
-    store.write(STAGE, Piece(facts={"other": 1}))
+    store.write(STAGE, Artifact(facts={"other": 1}))
     assert {path: path.stat() for path in place(store).iterdir()} == before
     assert same(store.read(STAGE), PIECE)
     assert leftovers(store) == []
@@ -133,7 +134,7 @@ def test_the_files_of_a_stage_may_be_read_by_whoever_may_read_the_store(tmp_path
 def test_stages_lists_what_is_there(tmp_path) -> None:
     told: list[str] = []
     store = Store(tmp_path, say=told.append)
-    names = [STAGE, Stage(kind="figures", inputs={"model": STAGE.hash}), stage(1)]
+    names = [STAGE, Key(kind="figures", inputs={"model": STAGE.hash}), stage(1)]
     for name in names:
         store.write(name, PIECE)
     listed = list(store.stages())
@@ -172,17 +173,17 @@ inputs = st.dictionaries(st.text("abc", max_size=2), plain, max_size=4)
 
 @given(inputs, inputs, st.sampled_from(["model", "clone"]), st.sampled_from(["model", "clone"]))
 def test_the_same_inputs_and_no_others_have_the_same_hash(one, other, kind, other_kind) -> None:
-    first, second = Stage(kind=kind, inputs=one), Stage(kind=other_kind, inputs=other)
+    first, second = Key(kind=kind, inputs=one), Key(kind=other_kind, inputs=other)
     texts = [json.dumps([each.kind, each.inputs], sort_keys=True) for each in (first, second)]
     assert (first.hash == second.hash) == (texts[0] == texts[1])
     turned = dict(reversed(one.items()))
-    assert Stage(kind=kind, inputs=json.loads(json.dumps(turned))).hash == first.hash
+    assert Key(kind=kind, inputs=json.loads(json.dumps(turned))).hash == first.hash
     assert re.fullmatch("[0-9a-f]{64}", first.hash)
 
 
 @given(inputs, st.text("xyz", min_size=1, max_size=2), plain)
 def test_any_input_more_is_another_hash(one, name, value) -> None:
-    assert Stage(kind="model", inputs={**one, name: value}).hash != Stage(kind="model", inputs=one).hash
+    assert Key(kind="model", inputs={**one, name: value}).hash != Key(kind="model", inputs=one).hash
 
 
 @pytest.mark.parametrize("name", ["recaudit", "torch", "numpy", "scipy", "polars"])
@@ -190,13 +191,14 @@ def test_another_version_is_another_hash(monkeypatch, tmp_path, name) -> None:
     before = STAGE.hash
     versions = dict(module.versions())
     monkeypatch.setattr(module, "versions", lambda: {**versions, name: "0.0.1"})
-    other = Stage(kind=STAGE.kind, inputs=STAGE.inputs)
+    other = Key(kind=STAGE.kind, inputs=STAGE.inputs)
     assert other.hash != before
     assert STAGE.hash == before  # a stage keeps its name
 
 
+@pytest.mark.process
 def test_the_hash_is_the_same_in_another_process() -> None:
-    script = f"from recaudit.pipeline import Stage; print(Stage(kind='model', inputs={STAGE.inputs!r}).hash)"
+    script = f"from recaudit.pipeline import Key; print(Key(kind='model', inputs={STAGE.inputs!r}).hash)"
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONHASHSEED": "5"},
@@ -206,7 +208,7 @@ def test_the_hash_is_the_same_in_another_process() -> None:
 
 def test_inputs_that_are_no_plain_values_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        _ = Stage(kind="model", inputs={"reg": float("nan")}).hash
+        _ = Key(kind="model", inputs={"reg": float("nan")}).hash
 
 
 # --- damage -----------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ FILES = st.sampled_from(["stage.json", "tensors.safetensors"])
 
 
 @given(FILES, st.floats(0, 1, exclude_max=True), st.integers(1, 255))
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(250), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_changed_byte_anywhere_is_detected(tmp_path, name, where, mask) -> None:
     def change(folder: Path) -> None:
         content = bytearray((folder / name).read_bytes())
@@ -249,7 +251,7 @@ def test_a_changed_byte_anywhere_is_detected(tmp_path, name, where, mask) -> Non
 
 
 @given(FILES, st.floats(0, 1, exclude_max=True))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_cut_file_is_detected(tmp_path, name, where) -> None:
     damaged_then_healed(
         tmp_path, lambda folder: os.truncate(folder / name, int(where * (folder / name).stat().st_size))
@@ -257,7 +259,7 @@ def test_a_cut_file_is_detected(tmp_path, name, where) -> None:
 
 
 @given(FILES, st.binary(min_size=1, max_size=20))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_longer_file_is_detected(tmp_path, name, more) -> None:
     def lengthen(folder: Path) -> None:
         content = (folder / name).read_bytes()
@@ -363,17 +365,18 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatc
     assert same(store.read(STAGE), PIECE)
 
 
+@pytest.mark.process
 def test_a_file_system_that_is_full_indeed(tmp_path) -> None:
     """A write that is longer than the process may write, in a process of its own."""
     script = f"""
 import resource, signal, sys, torch
 from pathlib import Path
-from recaudit.pipeline import Piece, Stage, Store
+from recaudit.pipeline import Artifact, Key, Store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(Path({str(tmp_path)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
-    store.write(Stage(kind="model", inputs={{}}), Piece(tensors={{"a": torch.zeros(10_000)}}))
+    store.write(Key(kind="model", inputs={{}}), Artifact(tensors={{"a": torch.zeros(10_000)}}))
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -399,15 +402,15 @@ def test_a_lock_that_cannot_be_made(tmp_path) -> None:
 WRITER = """
 import sys, torch
 from pathlib import Path
-from recaudit.pipeline import Piece, Stage, Store
+from recaudit.pipeline import Artifact, Key, Store
 store = Store(Path(sys.argv[1]), say=lambda line: print(line, file=sys.stderr))
 first, step = int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 for number in range(first, 4000, step):
-    stage = Stage(kind="model", inputs={"number": number})
+    stage = Key(kind="model", inputs={"number": number})
     tensors = {"a": torch.full((300,), float(number)), "b": torch.arange(number % 7)}
     with store.lock(stage):
-        store.write(stage, Piece(tensors=tensors, facts={"number": number}))
+        store.write(stage, Artifact(tensors=tensors, facts={"number": number}))
 print("end", flush=True)
 """
 
@@ -440,6 +443,7 @@ class Process:
             self.process.wait()
 
 
+@pytest.mark.process
 def test_a_killed_writer_leaves_whole_stages_and_nothing_that_passes_for_one(tmp_path) -> None:
     """Two at a time, killed over and over, at moments that no one chose."""
     store, number = Store(tmp_path, say=fail), 0
@@ -470,19 +474,20 @@ def test_a_killed_writer_leaves_whole_stages_and_nothing_that_passes_for_one(tmp
 TWINS = """
 import sys, torch
 from pathlib import Path
-from recaudit.pipeline import Piece, Stage, Store
+from recaudit.pipeline import Artifact, Key, Store
 store = Store(Path(sys.argv[1]), say=lambda line: print(line, flush=True))
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(300):
-    stage = Stage(kind="model", inputs={"number": number})
-    store.write(stage, Piece(tensors={"a": torch.full((50,), float(number))}, facts={"by": sys.argv[2]}))
+    stage = Key(kind="model", inputs={"number": number})
+    store.write(stage, Artifact(tensors={"a": torch.full((50,), float(number))}, facts={"by": sys.argv[2]}))
     piece = store.read(stage)
     assert piece.tensors["a"].tolist() == [number] * 50
 print("end", flush=True)
 """
 
 
+@pytest.mark.process
 def test_two_processes_that_write_the_same_stages(tmp_path) -> None:
     with Process(TWINS, tmp_path, "one") as one, Process(TWINS, tmp_path, "two") as two:
         for each in (one, two):
@@ -500,8 +505,8 @@ def test_two_processes_that_write_the_same_stages(tmp_path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from recaudit.pipeline import Stage, Store
-store, stage = Store(Path(sys.argv[1])), Stage(kind="model", inputs={"number": 1})
+from recaudit.pipeline import Key, Store
+store, stage = Store(Path(sys.argv[1])), Key(kind="model", inputs={"number": 1})
 with store.lock(stage):
     print("held", flush=True)
     sys.stdin.readline()
@@ -511,6 +516,7 @@ sys.stdin.readline()
 
 
 @pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.process
 def test_a_stage_is_busy_while_another_process_computes_it(tmp_path, killed) -> None:
     store = Store(tmp_path)
     assert not store.busy(stage(1))
@@ -566,7 +572,7 @@ def test_garbage_is_what_no_run_can_use_and_nothing_else(tmp_path, monkeypatch) 
     versions = dict(module.versions())
     with monkeypatch.context() as patch:
         patch.setattr(module, "versions", lambda: {**versions, "torch": "1.0", "numpy": "1.1"})
-        outdated = Stage(kind="clone", inputs={"number": 3})
+        outdated = Key(kind="clone", inputs={"number": 3})
         store.write(outdated, PIECE)
     (place(store, damaged) / "tensors.safetensors").write_bytes(b"")
     (place(store, incomplete) / "stage.json").unlink()
@@ -931,8 +937,8 @@ def test_the_files_of_locks_that_nobody_holds_are_removed(tmp_path) -> None:
 COUNTER = """
 import sys
 from pathlib import Path
-from recaudit.pipeline import Stage, Store
-store, stage = Store(Path(sys.argv[1])), Stage(kind="model", inputs={"number": 1})
+from recaudit.pipeline import Key, Store
+store, stage = Store(Path(sys.argv[1])), Key(kind="model", inputs={"number": 1})
 inside, count = Path(sys.argv[2]), 0
 print("ready", flush=True)
 sys.stdin.readline()
@@ -961,6 +967,7 @@ def test_a_lock_whose_file_is_removed_before_it_is_taken_is_made_anew(tmp_path, 
             assert store.busy(STAGE)
 
 
+@pytest.mark.process
 def test_clearing_up_beside_runs_lets_no_two_hold_one_lock(tmp_path) -> None:
     """A lock whose file was removed while others waited for it keeps nobody out: they must not take it."""
     folder, inside = tmp_path / "store", tmp_path / "inside"

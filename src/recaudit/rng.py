@@ -1,7 +1,7 @@
 """Named seeds: every random choice in an audit draws from a stream that has a name.
 
 A stream is named by the run's seed and a path such as ``("split", "halves")``. Adding a choice never shifts
-another one's stream, and the same name gives the same stream on every machine.
+another one's stream, and the same name gives the same stream on every machine (of the same torch and NumPy).
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The words of audits, said once: rows, user groups, metrics, servings, and visiting cards. Loads no torch."""
+"""The words of audits, said once: rows, groups, metrics, servings, and visiting cards. Loads no torch."""
 
 from dataclasses import dataclass
 from typing import Any

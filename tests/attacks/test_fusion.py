@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from profiles import examples
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.data.synthetic import checkerboard
 from recaudit.models import factorization
@@ -32,7 +33,7 @@ def fusion(n_items, size, seed, scale=1.0):
     return FusedItems(table, auxiliary, stream), torch.randn(5, size, generator=stream) * scale
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(1, 30), st.integers(1, 20), st.integers(0, 10**6), st.sampled_from([0.01, 1.0, 4.0]),
     st.floats(-3, 3, width=32),

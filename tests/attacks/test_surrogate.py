@@ -1,17 +1,19 @@
 """The surrogate attack: settings, phases, what stages share, and a world with a planted order of attacks."""
 
+import time
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
-from recaudit.attacks.base import Knowledge
+from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing import surrogate as module
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
-from recaudit.models import base, factorization
+from recaudit.models import factorization
 from recaudit.models.factorization import BPR, LMF, NetworkRecommender
 from recaudit.models.fitting import fit_once, packed
 from recaudit.models.networks import ItemTable
@@ -19,11 +21,18 @@ from recaudit.models.ranking import top_k
 from recaudit.models.training import Optimisation, Stopping
 from recaudit.models.zoo.ncf import NCF
 from recaudit.oracle.oracle import Oracle
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.trained import FittedVictim
 
 K = 10
 OPTIMISATION = Optimisation(learning_rate=0.05, batch_size=256)
+
+
+def open_oracle(model, seen, **more):
+    """Return the oracle of ``model`` where every user of ``seen`` may be asked about."""
+    more = {"allowed": np.arange(seen.n_users)} | more
+    return Oracle(FittedVictim(recommender=model, seen=seen), **more)
 
 
 def taste_world(n_items=120, size=3, seed=1):
@@ -99,7 +108,7 @@ def clone_spec(epochs=4, **options):
 
 def steal(world, settings, clone, run):
     victim, target, knowledge, _ = world
-    return settings.attack(clone).steal(knowledge, Oracle(victim, target, k=K), run)
+    return settings.attack(clone).steal(knowledge, open_oracle(victim, target, k=K), run)
 
 
 def agreement_with_victim(world, clone, users):
@@ -160,7 +169,7 @@ def test_lists_to_learn_from_and_to_stop_by_are_needed(world, missing):
     less = Knowledge(
         known=knowledge.known, accounts=knowledge.accounts, auxiliary=knowledge.auxiliary, **parts
     )
-    oracle = Oracle(victim, target, k=K)
+    oracle = open_oracle(victim, target, k=K)
     with pytest.raises(ValueError, match="needs queried users, and validation users"):
         quick(ATTACKS["PTQ"]).attack(clone_spec()).steal(less, oracle, Run(seed=0))
     assert oracle.ledger.lists == 0
@@ -235,10 +244,10 @@ def trainings(monkeypatch):
 
 
 def test_phase_one_is_shared_and_each_attack_gets_what_it_would_get_alone(world, monkeypatch):
-    stages, memo = trainings(monkeypatch), Memo()
+    stages, cache = trainings(monkeypatch), Cache()
     shared = {}
     for name in ("PTD", "PTQ", "PTA", "PTAQ"):
-        shared[name] = steal(world, quick(ATTACKS[name]), clone_spec(), Run(seed=0, memo=memo))
+        shared[name] = steal(world, quick(ATTACKS[name]), clone_spec(), Run(seed=0, cache=cache))
     assert sorted(stages) == ["clone, interactions"] * 2 + ["clone, lists"] * 2 + ["training bpr"]
     for name, clone in shared.items():
         alone = steal(world, quick(ATTACKS[name]), clone_spec(), Run(seed=0)).tensors()
@@ -249,24 +258,24 @@ def test_phase_one_is_shared_and_each_attack_gets_what_it_would_get_alone(world,
 @pytest.mark.parametrize("name", list(ATTACKS))
 def test_shared_stages_tell_what_an_attack_computes_and_shares(world, monkeypatch, name):
     """Whoever computes them one by one leaves the attack nothing but its lists to learn from."""
-    stages, memo = trainings(monkeypatch), Memo()
-    knowledge, run = world[2], Run(seed=0, memo=memo)
+    stages, cache = trainings(monkeypatch), Cache()
+    knowledge, run = world[2], Run(seed=0, cache=cache)
     attack = quick(ATTACKS[name]).attack(clone_spec())
     shared = attack.shared_stages(knowledge, run)
     assert [stage.kind for stage in shared] == {
         "QSD": [], "PTD": ["clone"], "PTQ": ["clone"],
     }.get(name, ["model", "clone"])  # fmt: skip
     for position, stage in enumerate(shared):
-        assert stage.hash not in memo.pieces
+        assert stage.hash not in cache.pieces
         attack.share(knowledge, run, position)
-        assert list(memo.pieces)[position] == stage.hash
-        assert memo.computed == position + 1
+        assert list(cache.pieces)[position] == stage.hash
+        assert cache.computed == position + 1
     expected = [{"model": "training bpr", "clone": "clone, interactions"}[stage.kind] for stage in shared]
     assert stages == expected
     stages.clear()
     stolen = steal(world, attack.settings, clone_spec(), run)
     assert stages == ["clone, lists"] * attack.settings.lists
-    assert memo.computed == len(shared)
+    assert cache.computed == len(shared)
     alone = steal(world, attack.settings, clone_spec(), Run(seed=0)).tensors()
     assert all(torch.equal(alone[tensor], stolen.tensors()[tensor]) for tensor in alone)
 
@@ -343,7 +352,7 @@ def test_phase_one_is_told_apart_by_what_it_depends_on_and_by_nothing_else(world
 def test_an_attacks_cost_is_that_of_running_alone(world, monkeypatch):
     """Every training takes one second of a clock that nothing else moves."""
     now = [0.0]
-    monkeypatch.setattr(base.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     for place in (factorization, module):
 
         def counted(*given, train=place.train, **options):
@@ -353,7 +362,7 @@ def test_an_attacks_cost_is_that_of_running_alone(world, monkeypatch):
         monkeypatch.setattr(place, "train", counted)
     run, seconds = Run(seed=0), {}
     for name in ("PTD", "PTQ", "PTA", "PTAQ", "PTA(Pre)", "QSD"):
-        with run.memo.clock() as clock:
+        with run.cache.clock() as clock:
             steal(world, quick(ATTACKS[name]), clone_spec(), run)
             seconds[name] = clock()
     # interactions; and lists; auxiliary and interactions; and lists; auxiliary and interactions; lists alone

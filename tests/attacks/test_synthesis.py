@@ -7,13 +7,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.attacks.stealing.synthesis import Synthesised, synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models.protocol import TopK
 from recaudit.oracle.oracle import Ledger, Oracle
+from recaudit.victims.lists import FixedLists
+from recaudit.victims.trained import FittedVictim
 
 N_ITEMS, K = 60, 6
+
+
+def open_oracle(model, seen, **more):
+    """Return the oracle of ``model`` where every user of ``seen`` may be asked about."""
+    more = {"allowed": np.arange(seen.n_users)} | more
+    return Oracle(FittedVictim(recommender=model, seen=seen), **more)
 
 
 def histories(*rows, n_items=N_ITEMS):
@@ -55,7 +64,7 @@ def after(history, k=K, n_items=N_ITEMS):
 
 def oracle(k=K, n_items=N_ITEMS, **more):
     trained = histories([0], n_items=n_items)
-    return Oracle(Cycle(trained, n_items), trained, k=k, **more)
+    return open_oracle(Cycle(trained, n_items), trained, k=k, **more)
 
 
 def grown(asked=None, *, lists=230, length=20, drawing="autoregressive", seed=0, n_items=N_ITEMS):
@@ -117,7 +126,7 @@ class TestBothDrawings:
         assert found.lists[[8, 17]].tolist() == [[-1] * 4] * 2
 
     def test_nothing_is_spent_where_no_history_is_read(self, drawing):
-        asked = Oracle.serving(lambda users: TopK(items=users[:, None]), n_users=9)
+        asked = Oracle(FixedLists(lists=np.zeros((9, K), dtype=np.int64)), allowed=np.arange(9), k=K)
         with pytest.raises(UsageError, match="reads no histories"):
             grown(asked, drawing=drawing)
         assert asked.ledger.lists == 0
@@ -143,17 +152,12 @@ class TestAutoregressive:
         class Stubborn:
             """Serves item 3, the last item of the history, and padding."""
 
-            def __init__(self, shown):
-                self.read = shown
-
-            def shown(self, shown):
-                return Stubborn(shown)
-
-            def apply(self, users, lists):
-                last = self.read.items[self.read.offsets[1:] - 1].astype(np.int64)
+            def apply(self, queries, lists):
+                read = queries.histories
+                last = read.items[read.offsets[1:] - 1].astype(np.int64)
                 return TopK(items=np.stack([np.full(len(last), 3), last, np.full(len(last), -1)], axis=1))
 
-        found = rows(grown(oracle(k=3, defence=Stubborn(histories([0]))), lists=120, length=6))
+        found = rows(grown(oracle(k=3, defence=Stubborn()), lists=120, length=6))
         assert all(len(set(history)) == 6 for history in found)
         assert all(3 in history[:2] for history in found)  # first, or the one thing that the list offers
         thirds = {history[2] for history in found}
@@ -189,7 +193,7 @@ def test_a_part_of_them_has_its_own_lists():
         assert taken.lists.tolist() == [after(h[:end]) for h in rows(taken) for end in range(1, len(h) + 1)]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     lists=st.integers(1, 60), length=st.integers(1, 8), k=st.integers(1, 10),
     drawing=st.sampled_from(["autoregressive", "random"]), seed=st.integers(0, 5),

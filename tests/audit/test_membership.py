@@ -19,7 +19,7 @@ from recaudit.models.saving import save_model
 from recaudit.models.zoo.baselines import Popularity
 from recaudit.models.zoo.lfm import LFM as LFMSpec
 from recaudit.pipeline import Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 
 LOGISTIC = {"classifier": "logistic"}
@@ -138,18 +138,18 @@ def test_stages_are_those_that_a_run_computes(values, crowd, tmp_path) -> None:
     store = Store(tmp_path / "store", say=pytest.fail)
     spec = audit_spec(values)
 
-    def audit(memo: Memo) -> SeedAudit:
-        return SeedAudit(spec, crowd, Run(seed=0, memo=memo))
+    def audit(cache: Cache) -> SeedAudit:
+        return SeedAudit(spec, crowd, Run(seed=0, cache=cache))
 
-    memo = Memo(store=store)
-    works = audit(memo).works()
+    cache = Cache(store=store)
+    works = audit(cache).works()
     seen: set[str] = set()
     for work in works:
         assert set(work.needs) <= seen
-        audit(memo).do(work.name)
+        audit(cache).do(work.name)
         assert store.read(work.stage) is not None
         seen.add(work.stage.hash)
-    again = Memo(store=store)
+    again = Cache(store=store)
     result = audit(again).result(lambda row: None)
     assert again.computed == 0
     direct = SeedAudit(spec, crowd, Run(seed=0)).result(lambda row: None)

@@ -13,16 +13,16 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from recaudit.audit import AuditSpec, run_audit
-from recaudit.audit.budget import affordable
 from recaudit.audit.run import check_device
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
+from recaudit.audit.stealing.budget import affordable
 from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError
 from recaudit.models import registry
 from recaudit.pipeline import Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 from recaudit.report import read_result, render_html
 from recaudit.report.tables import COLUMNS
@@ -58,9 +58,9 @@ def test_every_figure_is_there(found, values) -> None:
 def stored_values(values, seed, out) -> dict[str, dict]:
     """Return one seed's values of all rows, by metric and role, from the finished stages in ``out``."""
     spec = audit_spec(values)
-    memo = Memo(store=Store(out / "store", say=pytest.fail))
-    result = SeedAudit(spec, load(spec.data), Run(seed=seed, memo=memo)).result(lambda row: None)
-    assert memo.computed == 0
+    cache = Cache(store=Store(out / "store", say=pytest.fail))
+    result = SeedAudit(spec, load(spec.data), Run(seed=seed, cache=cache)).result(lambda row: None)
+    assert cache.computed == 0
     return result.values
 
 
@@ -86,7 +86,7 @@ def test_means_are_over_users_then_seeds(found, values, out) -> None:
 
 @pytest.mark.parametrize("narrowest", [1e-9, 0.05, 1.0])
 def test_place_lies_between_floor_and_ceiling(found, values, out, monkeypatch, narrowest) -> None:
-    monkeypatch.setattr("recaudit.audit.figures.NARROWEST", narrowest)
+    monkeypatch.setattr("recaudit.audit.stealing.figures.NARROWEST", narrowest)
     table = rows(run_audit(audit_spec(values), out=out))
     placed = 0
     for role in ROLES:

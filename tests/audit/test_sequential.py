@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from recaudit.audit import AuditResult, AuditSpec, judging, run_audit
-from recaudit.audit.judging import constant_lists, unseen_users
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
+from recaudit.audit.stealing.judging import constant_lists, unseen_users
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.data.split import split
@@ -21,8 +21,10 @@ from recaudit.models.protocol import TopK, reading
 from recaudit.models.ranking import top_k
 from recaudit.oracle.oracle import Ledger, Oracle
 from recaudit.pipeline import Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.protocol import Queries
+from recaudit.victims.trained import FittedVictim
 
 FEW = {"epochs": 2, "evaluate_every": 1, "patience": 2}
 SASREC = {
@@ -67,9 +69,9 @@ def timeless(result: AuditResult) -> list[tuple]:
     return [tuple(row.items()) for row in result.content["figures"] if row["metric"] != "seconds"]
 
 
-def opened(values, seed=0, memo=None) -> SeedAudit:
+def opened(values, seed=0, cache=None) -> SeedAudit:
     spec = audit_spec(values)
-    return SeedAudit(spec, load(spec.data), Run(seed=seed, memo=Memo() if memo is None else memo))
+    return SeedAudit(spec, load(spec.data), Run(seed=seed, cache=Cache() if cache is None else cache))
 
 
 def test_every_figure_is_there(result, sequential) -> None:
@@ -152,8 +154,8 @@ def test_a_saved_victim_s_seeds_judge_the_same_unseen_users(sequential, folder, 
 
 def test_every_stage_by_itself_leaves_nothing_to_the_audit(sequential, tmp_path) -> None:
     store = Store(tmp_path, say=pytest.fail)
-    memo = Memo(store=store)
-    works = opened(sequential, memo=memo).works()
+    cache = Cache(store=store)
+    works = opened(sequential, cache=cache).works()
     assert {work.name for work in works if work.name[0] == "fit"} == {
         ("fit", "victim"),
         ("fit", "retrained"),
@@ -163,14 +165,14 @@ def test_every_stage_by_itself_leaves_nothing_to_the_audit(sequential, tmp_path)
     for work in works:
         assert set(work.needs) <= there, work.name
         before = {stage.hash for stage in store.stages()}
-        opened(sequential, memo=memo).do(work.name)
+        opened(sequential, cache=cache).do(work.name)
         new = {stage.hash for stage in store.stages()} - before
         lists = work.name in {("judge", "QSD"), ("judge", "PTAQ"), ("judge", "QSD5")}
         # What PTAQ shares with the auxiliary model alone is there already.
         assert len(new) == (0 if work.name == ("share", "PTAQ", "0") else 1 + lists), work.name
         there.add(work.stage.hash)
-    again = Memo(store=store)
-    whole = opened(sequential, memo=again).result(lambda row: None)
+    again = Cache(store=store)
+    whole = opened(sequential, cache=again).result(lambda row: None)
     assert again.computed == 0
     direct = opened(sequential).result(lambda row: None)
     assert whole.ledgers == direct.ledgers
@@ -477,10 +479,12 @@ def test_a_defended_victim_is_asked_with_histories(sequential) -> None:
 def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
     stealing = opened(sequential | {"defence": {"mixed": 2, "top": 10}})._stealing
     victim, users = stealing.victim(), stealing._users
-    oracle = Oracle(victim.recommender, victim.target, k=5, defence=stealing._defence)
-    judged = stealing._served(victim.lists(users, 5), users, victim).items
-    assert judged.tolist() == oracle.query(users).items.tolist()
-    assert judged.tolist() == oracle.query_histories(victim.target.of_users(users)).items.tolist()
+    asked = FittedVictim(recommender=victim.recommender, seen=victim.target)
+    oracle = Oracle(asked, allowed=users, k=5, defence=stealing._defence)
+    judged = stealing._served(victim.lists(users, 5), users).items
+    assert judged.tolist() == oracle.query(Queries(users=users)).items.tolist()
+    shown = Queries(histories=victim.target.of_users(users))
+    assert judged.tolist() == oracle.query(shown).items.tolist()
     assert (judged != victim.lists(users, 5).items).sum(axis=1).max() == 2
 
 

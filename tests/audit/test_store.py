@@ -1,6 +1,8 @@
 """Finished stages are kept and taken again, and nothing else is."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from recaudit.audit.spec import audit_spec
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
 from recaudit.pipeline import Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 
 
@@ -25,9 +27,22 @@ def contents(store) -> dict[str, tuple[bytes, int]]:
     return {str(path.relative_to(store)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(values) -> dict:
     return values | {"attacks": ["PTD"]}
+
+
+@pytest.fixture(scope="module")
+def kept(small, tmp_path_factory):
+    """Return the first seed's result and the folder that holds it, which is copied and not changed."""
+    folder = tmp_path_factory.mktemp("kept")
+    return run_audit(AuditSpec(**small | {"seeds": 1}), out=folder), folder
+
+
+@pytest.fixture
+def copied(kept, tmp_path) -> Path:
+    """Return a copy of the first seed's folder, to be changed at will."""
+    return shutil.copytree(kept[1], tmp_path / "copied")
 
 
 class Stopped(Exception):
@@ -87,9 +102,8 @@ def test_a_training_that_was_stopped_begins_again_after_the_last_finished_stage(
         assert begun(told) == begun(heard) - kept
 
 
-def test_another_audit_takes_what_both_need(small, tmp_path) -> None:
-    store = Store(tmp_path, say=pytest.fail)
-    run_audit(AuditSpec(**small | {"seeds": 1}), store=store)
+def test_another_audit_takes_what_both_need(small, copied) -> None:
+    store = Store(copied / "store", say=pytest.fail)
     kinds = [stage.kind for stage in store.stages()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"model": 2, "clone": 1, "figures": 4}
     trained = []
@@ -105,9 +119,8 @@ def test_another_audit_takes_what_both_need(small, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"k": 4}, {"split": {"known": 0.6}}, {"defence": {"mixed": 2, "top": 5}}])
-def test_a_setting_of_the_attacker_or_the_judge_leaves_the_victim(small, tmp_path, other) -> None:
-    store = Store(tmp_path, say=pytest.fail)
-    run_audit(AuditSpec(**small | {"seeds": 1}), store=store)
+def test_a_setting_of_the_attacker_or_the_judge_leaves_the_victim(small, copied, other) -> None:
+    store = Store(copied / "store", say=pytest.fail)
     before = {stage.hash for stage in store.stages() if stage.kind == "model"}
     spec = AuditSpec(**small | other | {"seeds": 1})
     result = run_audit(spec, store=store)
@@ -135,26 +148,25 @@ EVERY_KIND = ("figures", "clone", "model")
     ("damage", "kinds"), [(name, ("figures",)) for name in DAMAGES] + [("one byte", EVERY_KIND)]
 )
 @pytest.mark.parametrize("file", ["stage.json", "tensors.safetensors"])
-def test_damaged_stages_are_computed_again(small, tmp_path, damage, file, kinds) -> None:
-    spec, told = AuditSpec(**small | {"seeds": 1}), []
-    first = run_audit(spec, out=tmp_path)
-    whole = contents(tmp_path / "store")
-    damaged = [path for kind in kinds for path in (tmp_path / "store" / kind).glob(f"*/{file}")]
+def test_damaged_stages_are_computed_again(small, kept, copied, damage, file, kinds) -> None:
+    spec, told, first = AuditSpec(**small | {"seeds": 1}), [], kept[0]
+    whole = contents(copied / "store")
+    damaged = [path for kind in kinds for path in (copied / "store" / kind).glob(f"*/{file}")]
     assert len(damaged) >= len(kinds)
     for path in damaged:
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    second = run_audit(spec, store=Store(tmp_path / "store", say=told.append))
+    second = run_audit(spec, store=Store(copied / "store", say=told.append))
     assert second.reused == ()
     assert timeless(second) == timeless(first)
     assert sorted(told) == sorted(
         f"{path.parent}: {file} is damaged; it is computed again" for path in damaged
     )
-    healed = contents(tmp_path / "store")
+    healed = contents(copied / "store")
     assert healed.keys() == whole.keys()
     for name in whole:
         if name.endswith(".safetensors"):
             assert healed[name][0] == whole[name][0], name
-    assert run_audit(spec, out=tmp_path).reused == (0,)
+    assert run_audit(spec, out=copied).reused == (0,)
 
 
 def test_other_data_under_the_same_name_are_audited_afresh(small, tmp_path, data) -> None:
@@ -169,19 +181,19 @@ def test_other_data_under_the_same_name_are_audited_afresh(small, tmp_path, data
     assert timeless(second) == timeless(run_audit(spec))
 
 
-def test_another_audit_s_folder_is_left_alone(small, tmp_path) -> None:
+def test_another_audit_s_folder_is_left_alone(small, kept, copied) -> None:
     from recaudit import write_report
 
     spec, other = AuditSpec(**small | {"seeds": 1}), AuditSpec(**small | {"seeds": 1, "k": 4})
-    write_report(run_audit(spec, out=tmp_path), tmp_path)
-    kept = contents(tmp_path / "store")
+    write_report(kept[0], copied)
+    before = contents(copied / "store")
     with pytest.raises(UsageError, match=r"^out: .* holds the result of another spec; name another folder"):
-        run_audit(other, out=tmp_path)
-    assert contents(tmp_path / "store") == kept
+        run_audit(other, out=copied)
+    assert contents(copied / "store") == before
     for damaged in ("{", "[]", "{}", "\xff"):
-        (tmp_path / "result.json").write_text(damaged, "latin-1")
+        (copied / "result.json").write_text(damaged, "latin-1")
         with pytest.raises(UsageError, match=r"^out: .*result.json is damaged or not an audit's"):
-            run_audit(spec, out=tmp_path)
+            run_audit(spec, out=copied)
 
 
 def test_a_folder_that_cannot_hold_the_result(small, tmp_path) -> None:
@@ -203,10 +215,10 @@ def test_a_folder_that_cannot_hold_the_result(small, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def seed_audit(values):
-    def open_seed(changed=None, seed=0, memo=None, **run):
+    def open_seed(changed=None, seed=0, cache=None, **run):
         spec = audit_spec({**values, **(changed or {})})
-        memo = Memo() if memo is None else memo
-        return SeedAudit(spec, load(spec.data), Run(seed=seed, memo=memo, **run))
+        cache = Cache() if cache is None else cache
+        return SeedAudit(spec, load(spec.data), Run(seed=seed, cache=cache, **run))
 
     return open_seed
 
@@ -230,19 +242,19 @@ def test_works_are_all_stages_each_after_what_it_needs(seed_audit) -> None:
 
 def test_a_work_computes_its_own_stage_and_nothing_that_is_there(seed_audit, found) -> None:
     """What needs names is enough: with it there, only the stage itself and an attack's own clone are new."""
-    memo = Memo()
-    one = seed_audit(memo=memo)
+    cache = Cache()
+    one = seed_audit(cache=cache)
     for work in one.works():
-        before = set(memo.pieces)
+        before = set(cache.pieces)
         assert set(work.needs) <= before
-        seed_audit(memo=memo).do(work.name)
-        new = set(memo.pieces) - before
+        seed_audit(cache=cache).do(work.name)
+        new = set(cache.pieces) - before
         assert work.stage.hash in new
         lists = work.name in {("judge", "QSD"), ("judge", "PTAQ")}
         assert len(new) == 1 + lists, work.name
-    computed = memo.computed
-    result = seed_audit(memo=memo).result(lambda row: None)
-    assert memo.computed == computed == len(memo.pieces)
+    computed = cache.computed
+    result = seed_audit(cache=cache).result(lambda row: None)
+    assert cache.computed == computed == len(cache.pieces)
     content = found.content
     assert result.ledgers == [one for one in content["ledgers"] if one["seed"] == 0]
     assert result.users["target"] == content["data"]["target_users"]
@@ -292,9 +304,9 @@ def test_figures_of_other_seeds_and_devices_are_others(seed_audit) -> None:
 
 
 def test_a_judgement_that_was_kept_is_as_it_was(seed_audit, tmp_path) -> None:
-    memo = Memo(store=Store(tmp_path, say=pytest.fail))
+    cache = Cache(store=Store(tmp_path, say=pytest.fail))
     for row in ("victim", "popularity", "PTAQ"):
-        first, again = (seed_audit(memo=memo)._stealing.judged(row) for _ in range(2))
+        first, again = (seed_audit(cache=cache)._stealing.judged(row) for _ in range(2))
         assert list(first.values) == list(again.values)
         for metric, roles in first.values.items():
             assert list(roles) == list(again.values[metric])

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recaudit.audit.tasks import missing
 from recaudit.cli import main
-from recaudit.experiments.execute import Here, execute
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.plan import missing, plan
+from recaudit.experiments.plan import plan
 from recaudit.pipeline import Store
+from recaudit.pipeline.pools.local import Here
+from recaudit.pipeline.schedule import execute
 
 SPEC = """
 data: {data}
@@ -98,7 +100,9 @@ def paper(grid, monkeypatch, tmp_path) -> Path:
     for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):
         monkeypatch.setattr(f"{module}.load_grid", lambda name: {grid.name: grid}[name])
         monkeypatch.setattr(f"{module}.grid_names", lambda: (grid.name,))
-    monkeypatch.setattr("recaudit.report.experiment_figures.draw", lambda *given: [given[-1] / "drawn.svg"])
+    monkeypatch.setattr(
+        "recaudit.report.experiment_figures.draw", lambda *given, **_: [given[-1] / "drawn.svg"]
+    )
     monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path))
     monkeypatch.delenv("RECAUDIT_STORE", raising=False)
     monkeypatch.setenv("COLUMNS", "200")

@@ -356,6 +356,7 @@ membership: {{attacks: [difference], vectors: 4}}
 """
 
 
+@pytest.mark.process
 def test_workers_find_what_one_process_finds_and_a_limit_is_a_finding(recaudit, spec, tmp_path) -> None:
     path = tmp_path / "membership.yaml"
     path.write_text(MEMBERSHIP.format(data=spec.parent / "tiny.csv"), "utf-8")

@@ -16,6 +16,7 @@ from recaudit.cli.spec_file import read_yaml
 from recaudit.report import read_result
 
 COMMAND = [sys.executable, "-c", "from recaudit.cli import main; main()", "audit"]
+pytestmark = pytest.mark.process
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from recaudit.cli.progress import MOST, AuditProgress, GridProgress
 from recaudit.experiments.costs import Costs
-from recaudit.experiments.execute import State
-from recaudit.experiments.plan import Planned, Task
-from recaudit.pipeline import Stage, Store
+from recaudit.pipeline import Key, Store
+from recaudit.pipeline.schedule import Planned, State, Task
 
 SPEC = '{"victim": {"model": "ncf"}, "clone": {"model": "bpr"}}'
 
@@ -23,7 +22,7 @@ def planned(*name: str, seed: int = 0) -> Planned:
     kind = {"fit": "model", "share": "clone", "judge": "figures"}[name[0]]
     if kind != "figures":
         inputs["spec"] = {"model": {"fit": "ncf", "share": "bpr"}[name[0]]}
-    stage = Stage(kind=kind, inputs=inputs)
+    stage = Key(kind=kind, inputs=inputs)
     task = Task(store="", spec=SPEC, seed=seed, name=name, stage=stage, device="cpu")
     return Planned(task=task, needs=frozenset(), place=0)
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from recaudit.pipeline import Piece, Stage, Store
-from recaudit.pipeline import stages as store_module
+from recaudit.pipeline import Artifact, Key, Store
+from recaudit.pipeline import keys as store_module
 
 SPEC = {"model": "bpr", "embedding_size": 8}
 SETTINGS = {"auxiliary": "attention", "interactions": True, "lists": True}
 STAGES = {
-    "model": Stage(kind="model", inputs={"spec": SPEC, "data": "ml-1m", "seed": 1}),
-    "interactions": Stage(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "auxiliary": "none"}),
-    "lists": Stage(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "settings": SETTINGS}),
-    "figures": Stage(kind="figures", inputs={"model": "popularity", "data": "ml-1m", "k": 50}),
+    "model": Key(kind="model", inputs={"spec": SPEC, "data": "ml-1m", "seed": 1}),
+    "interactions": Key(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "auxiliary": "none"}),
+    "lists": Key(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "settings": SETTINGS}),
+    "figures": Key(kind="figures", inputs={"model": "popularity", "data": "ml-1m", "k": 50}),
 }
 
 
@@ -27,7 +27,7 @@ def store(tmp_path, monkeypatch) -> Store:
     monkeypatch.setenv("COLUMNS", "200")
     store = Store(tmp_path / "kept")
     for number, stage in enumerate(STAGES.values()):
-        piece = Piece(
+        piece = Artifact(
             tensors={"weights": torch.full((3, 2), float(number))},
             facts={"log": {"epochs": 20}},
             seconds=1.5 + number,
@@ -208,7 +208,7 @@ def test_looking_changes_nothing(recaudit, store) -> None:
     ],
 )
 def test_stages_whose_inputs_are_others(recaudit, store, inputs) -> None:
-    store.write(Stage(kind="model", inputs=inputs), Piece())
+    store.write(Key(kind="model", inputs=inputs), Artifact())
     code, out, err = recaudit("runs", "list")
     assert (code, err) == (0, "")
     assert out.splitlines()[-1].startswith("5 stages, ")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from recaudit.attacks.base import Knowledge, StealingAttack
+from recaudit.attacks.protocol import Knowledge, StealingAttack
 from recaudit.attacks.stealing.surrogate import ATTACKS
 from recaudit.data.split import Split, SplitSpec, split
 from recaudit.data.synthetic import checkerboard
@@ -21,8 +21,9 @@ from recaudit.models.ranking import top_k
 from recaudit.models.training import Optimisation, Stopping
 from recaudit.models.zoo.ncf import NCF
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.trained import FittedVictim
 
 K = 5
 STOPPING = Stopping(epochs=2, evaluate_every=1)
@@ -68,8 +69,10 @@ class World:
     victim: Spy
 
     def oracle(self, budget=None):
-        oracle = Oracle(self.victim, self.split.target, k=K, budget=budget)
-        self.victim.touched.clear()  # the oracle itself asks how many users there are
+        victim = FittedVictim(recommender=self.victim, seen=self.split.target)
+        may_ask = np.concatenate([self.knowledge.queried, self.knowledge.validation])
+        oracle = Oracle(victim, allowed=self.knowledge.accounts[may_ask], k=K, budget=budget)
+        self.victim.touched.clear()  # the oracle itself asks what the victim can be asked
         return oracle
 
 
@@ -145,8 +148,8 @@ class StealingAttackContract:
     def asked_users(self, knowledge):
         return [part for role in self.asks for part in getattr(knowledge, role)]
 
-    def steal(self, world, *, seed=0, budget=None, memo=None):
-        run = Run(seed=seed, memo=Memo() if memo is None else memo)
+    def steal(self, world, *, seed=0, budget=None, cache=None):
+        run = Run(seed=seed, cache=Cache() if cache is None else cache)
         return self.attack.steal(world.knowledge, world.oracle(budget), run)
 
     def test_it_satisfies_the_protocol(self, world):
@@ -208,13 +211,13 @@ class StealingAttackContract:
         assert not all(torch.equal(one[name], other[name]) for name in one)
 
     def test_what_others_left_in_the_memo_changes_nothing(self, world):
-        memo, alone = Memo(), self.steal(world).tensors()
+        cache, alone = Cache(), self.steal(world).tensors()
         for name in ("PTAQ", "PTQ", "PTAQ(Pre)", "QSD", self.name):
             settings = ATTACKS[name]
             quick = settings.model_copy(update={"stopping": STOPPING, "lists_stopping": STOPPING})
-            quick.attack(self.clone).steal(world.knowledge, world.oracle(), Run(seed=0, memo=memo))
-        shared = self.steal(world, memo=memo).tensors()
-        assert memo.saved_seconds > 0 or self.name == "QSD"
+            quick.attack(self.clone).steal(world.knowledge, world.oracle(), Run(seed=0, cache=cache))
+        shared = self.steal(world, cache=cache).tensors()
+        assert cache.saved_seconds > 0 or self.name == "QSD"
         assert all(torch.equal(alone[name], shared[name]) for name in alone)
 
     def test_the_lists_count_and_only_those_asked_for(self, world):

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.data.faults import MISSING
 from recaudit.data.formats import FORMATS, guess_format, parse_columns, read_interactions
 from recaudit.errors import UsageError
 
 # Hypothesis runs many examples in one test's folder; each writes its own file anew.
-FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+FILES = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(60)
+)
 KAGGLE = (
     "TRANSACTION_DT,CUSTOMER_ID,AGE_GROUP,PIN_CODE,PRODUCT_SUBCLASS,PRODUCT_ID,AMOUNT,ASSET,SALES_PRICE\n"
 )
@@ -605,7 +608,7 @@ PIECES = st.sampled_from([*MARKS, "nan", "1e999", "9" * 20]).map(str.encode) | s
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4), PIECES), max_size=4)
 
 
-@settings(FILES, max_examples=400)
+@settings(FILES, max_examples=examples(400))
 @given(name=st.sampled_from(sorted(GOOD_FILES)), edits=EDITS)
 def test_damaged_files_raise_nothing_but_a_usage_error(tmp_path, name, edits):
     content = GOOD_FILES[name].encode()
@@ -625,7 +628,7 @@ def test_damaged_files_raise_nothing_but_a_usage_error(tmp_path, name, edits):
         assert 0 < len(data.items) <= content.count(b"\n") + 1
 
 
-@settings(FILES, max_examples=300)
+@settings(FILES, max_examples=examples(300))
 @given(
     field=st.text("0123456789+-.eE _naifx\t", max_size=8),
     column=st.sampled_from(["rating", "time", "user", "item"]),
@@ -640,7 +643,7 @@ def test_a_field_is_read_or_its_line_and_column_are_named(tmp_path, field, colum
         assert str(error).startswith(message)  # noqa: PT017 - a field that is read raises nothing
 
 
-@settings(FILES, max_examples=50)
+@settings(FILES, max_examples=examples(50))
 @given(content=st.binary(max_size=300), name=st.sampled_from(["x.csv", "x.dat", "x.inter", "x.parquet", "x"]))
 def test_arbitrary_bytes_raise_nothing_but_a_usage_error(tmp_path, content, name):
     path = written(tmp_path, name, content)

@@ -347,6 +347,7 @@ fetching.download(sources.SOURCES["ml-latest-small"], archive, progress=False)
 """
 
 
+@pytest.mark.process
 def test_a_fetch_that_is_killed_halfway_leaves_nothing_and_can_be_repeated(tmp_path, publisher, monkeypatch):
     given = archive(publisher, GOOD)
     publisher.sent, publisher.hold = 100, threading.Event()

@@ -1,4 +1,4 @@
-"""The generated data: their shape, their planted tastes, and that a seed means the same everywhere."""
+"""The generated data: their shape, their planted tastes, and that a seed means the same on all processors."""
 
 import hashlib
 
@@ -60,7 +60,8 @@ class TestSynthetic:
         monkeypatch.setattr(synthetic, "TASTE_STRENGTH", 0.0)
         assert svd_over_popularity(synthetic_interactions()) < 1.05
 
-    def test_a_seed_means_the_same_on_every_machine(self, data):
+    def test_a_seed_means_the_same_on_every_processor(self, data):
+        """With the pinned NumPy's random streams; the next test says why no rounding changes the data."""
         digest = hashlib.sha256()
         for part, kind in ((data.offsets, "<i8"), (data.items, "<i4"), (data.times, "<i8")):
             digest.update(part.astype(kind).tobytes())

@@ -7,11 +7,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recaudit.experiments.execute import Here, execute
+from recaudit.audit.tasks import missing
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.plan import missing, plan
+from recaudit.experiments.plan import plan
 from recaudit.experiments.results import results
 from recaudit.pipeline import Store
+from recaudit.pipeline.pools.local import Here
+from recaudit.pipeline.schedule import execute
 from recaudit.validation import validated
 
 FEW = {"epochs": 3, "evaluate_every": 1, "patience": 2}

@@ -21,14 +21,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from recaudit.audit.tasks import missing, perform
 from recaudit.errors import UsageError
 from recaudit.experiments import cluster
-from recaudit.experiments.cluster import RayPool, TaskLost
-from recaudit.experiments.execute import Here, Pool, State, execute, perform
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.plan import missing, plan
+from recaudit.experiments.plan import plan
 from recaudit.experiments.results import results
 from recaudit.pipeline import Store
+from recaudit.pipeline.pools.local import Here
+from recaudit.pipeline.pools.ray import RayPool, TaskLost
+from recaudit.pipeline.schedule import Pool, State, execute
 
 PATIENCE = 300  # seconds until a test gives up waiting; what it waits for takes a few on a free machine
 HOST = "127.0.0.1"
@@ -396,11 +398,6 @@ def test_an_argument_out_of_range_is_refused(options: dict[str, Any], message: s
 )
 def test_how_many_tasks_fit_a_node(resources: dict[str, float], gpus: float, fit: int) -> None:
     assert cluster._fitting(resources, gpus) == fit
-
-
-def test_importing_the_module_does_not_import_ray() -> None:
-    script = "import sys, recaudit.experiments.cluster; assert 'ray' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize(("failures", "tries"), [(0, 1), (2, 3), (3, 3)])

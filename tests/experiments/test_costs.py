@@ -5,28 +5,28 @@ import json
 import pytest
 
 from recaudit.experiments.costs import GUESSES, SLOWER, Costs
-from recaudit.experiments.plan import Planned, Task
-from recaudit.pipeline import Piece, Stage, Store
+from recaudit.pipeline import Artifact, Key, Store
+from recaudit.pipeline.schedule import Planned, Task
 
 SETTINGS = {"auxiliary": "none", "interactions": True}
 SPEC = {"clone": {"model": "bpr"}, "settings": {"PTQ": SETTINGS}}
 
 
-def model(name: str, seed: int, data: str = "ml-1m") -> Stage:
-    return Stage(kind="model", inputs={"spec": {"model": name}, "data": data, "seed": seed})
+def model(name: str, seed: int, data: str = "ml-1m") -> Key:
+    return Key(kind="model", inputs={"spec": {"model": name}, "data": data, "seed": seed})
 
 
-def figures(row: str, *, asks: bool | None = None, seed: int = 0) -> Stage:
+def figures(row: str, *, asks: bool | None = None, seed: int = 0) -> Key:
     inputs = {"model": row, "data": "ml-1m", "seed": seed}
-    return Stage(kind="figures", inputs=inputs if asks is None else {**inputs, "asks": asks})
+    return Key(kind="figures", inputs=inputs if asks is None else {**inputs, "asks": asks})
 
 
-def lists(seed: int) -> Stage:
+def lists(seed: int) -> Key:
     inputs = {"spec": {"model": "bpr"}, "settings": SETTINGS, "data": "ml-1m", "seed": seed}
-    return Stage(kind="clone", inputs=inputs)
+    return Key(kind="clone", inputs=inputs)
 
 
-def planned(stage: Stage, *name: str) -> Planned:
+def planned(stage: Key, *name: str) -> Planned:
     task = Task(store="", spec=json.dumps(SPEC), seed=0, name=name, stage=stage, device="cpu")
     return Planned(task=task, needs=frozenset(), place=0)
 
@@ -36,9 +36,9 @@ def store(tmp_path) -> Store:
     return Store(tmp_path)
 
 
-def keep(store: Store, stage: Stage, elapsed: float) -> None:
+def keep(store: Store, stage: Key, elapsed: float) -> None:
     # What a stage would cost alone is another thing: it counts what others of the run cost already.
-    store.write(stage, Piece(seconds=1000.0, elapsed=elapsed))
+    store.write(stage, Artifact(seconds=1000.0, elapsed=elapsed))
 
 
 def test_like_stages_cost_their_median(store) -> None:
@@ -85,8 +85,8 @@ def test_figures_of_an_attack_with_lists_cost_its_clone_too(store) -> None:
 
 
 def test_stages_of_another_version_are_like_none(store) -> None:
-    keep(store, Stage(kind="clone", inputs={"settings": {}, "data": "ml-1m"}), 500.0)
-    keep(store, Stage(kind="clone", inputs={}), 500.0)
-    keep(store, Stage(kind="shadow", inputs={"data": "ml-1m"}), 500.0)
+    keep(store, Key(kind="clone", inputs={"settings": {}, "data": "ml-1m"}), 500.0)
+    keep(store, Key(kind="clone", inputs={}), 500.0)
+    keep(store, Key(kind="shadow", inputs={"data": "ml-1m"}), 500.0)
     estimate = Costs(store).of([planned(figures("clone", asks=True), "judge", "PTQ")])
     assert estimate.seconds == GUESSES["figures"] + GUESSES["lists"]

@@ -20,13 +20,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
+from recaudit.audit.tasks import missing, perform
 from recaudit.errors import UsageError
 from recaudit.experiments import execute as module
 from recaudit.experiments import plan as planning
-from recaudit.experiments.execute import DEATHS, Done, Here, Pool, Processes, State, execute, perform
-from recaudit.experiments.plan import Planned, Task, missing, plan
-from recaudit.pipeline import Stage, Store
-from recaudit.pipeline.memo import Memo
+from recaudit.experiments.plan import plan
+from recaudit.pipeline import Key, Store
+from recaudit.pipeline.cache import Cache
+from recaudit.pipeline.pools.local import Here, Processes
+from recaudit.pipeline.schedule import DEATHS, Done, Planned, Pool, State, Task, execute
 
 PATIENCE = 300  # seconds until a test gives up waiting; what it waits for takes a few on a free machine
 
@@ -48,8 +51,8 @@ def planted(number: int, needs: tuple[int, ...] = (), *, name: str = "fit", plac
     return Planned(task=task, needs=frozenset(stage_of(need).hash for need in needs), place=place)
 
 
-def stage_of(number: int) -> Stage:
-    return Stage(kind="model", inputs={"number": number})
+def stage_of(number: int) -> Key:
+    return Key(kind="model", inputs={"number": number})
 
 
 def todo_of(*planned: Planned) -> dict[str, Planned]:
@@ -108,7 +111,7 @@ def graphs(draw: st.DrawFn) -> list[tuple[tuple[int, ...], str, int]]:
 
 
 @given(graphs(), st.integers(1, 3), st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_each_stage_is_done_once_after_what_it_needs(graph, workers, data) -> None:
     """Though others be at work at some of them, and processes die."""
     numbers = range(len(graph))
@@ -294,6 +297,7 @@ def test_a_machine_with_other_data_is_told_before_it_computes(make_grid, store, 
     assert list(store.stages()) == []
 
 
+@pytest.mark.process
 def test_errors_come_out_of_the_future(make_grid, store) -> None:
     task = task_of(make_grid(), store, "fit", "victim")
     shutil.rmtree(store.folder)
@@ -342,6 +346,7 @@ def killed_once(folder: Path) -> Callable[[Task], Done]:
     return die_once
 
 
+@pytest.mark.process
 def test_a_task_whose_process_is_killed_is_done_by_another(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "perform", killed_once(tmp_path))
     todo = todo_of(planted(0), planted(1, (0,)), planted(2, (1,)))
@@ -361,6 +366,7 @@ def sleeping(folder: Path) -> Callable[[Task], Done]:
 
 
 @needs_proc
+@pytest.mark.process
 def test_closing_kills_what_is_running(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "perform", sleeping(tmp_path))
     pool = Processes(1)
@@ -377,15 +383,17 @@ def test_closing_kills_what_is_running(tmp_path, monkeypatch) -> None:
 RUN = """
 import json, sys
 from pathlib import Path
-from recaudit.experiments.execute import Here, Processes, execute
+from recaudit.pipeline.pools.local import Here, Processes
+from recaudit.pipeline.schedule import execute
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.plan import missing, plan
-from recaudit.pipeline.memo import Memo
+from recaudit.audit.tasks import missing
+from recaudit.experiments.plan import plan
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline import Store
 from recaudit.validation import validated
 
 folder, grid, workers = Path(sys.argv[1]), validated(Grid, json.loads(sys.argv[2])), int(sys.argv[3])
-computed = Memo._computed
+computed = Cache._computed
 
 def noted(self, stage, compute, pack):
     print("computed", stage.hash, flush=True)
@@ -397,7 +405,7 @@ def tell(state):
     if state.finished is not None:
         print("finished", state.finished, flush=True)
 
-Memo._computed = noted
+Cache._computed = noted
 store = Store(folder, say=lambda line: print("damaged", line, flush=True))
 todo = missing(plan(grid, store), store)
 print("planned", len(todo), flush=True)
@@ -490,6 +498,7 @@ def interrupted(run: Execution, kills: int, moments: random.Random) -> tuple[boo
 
 
 @needs_proc
+@pytest.mark.process
 def test_a_grid_that_is_killed_over_and_over_loses_nothing_and_ends_the_same(
     plain_grid, make_grid, finished, figures, contents, tmp_path
 ) -> None:
@@ -529,6 +538,7 @@ def same_tensors(there: dict[str, Any], expected: dict[str, Any]) -> None:
             assert there[name][0] == expected[name][0], name
 
 
+@pytest.mark.process
 def test_two_processes_at_once_share_a_grid(
     plain_grid, make_grid, finished, figures, contents, tmp_path
 ) -> None:
@@ -558,6 +568,7 @@ def test_two_processes_at_once_share_a_grid(
     same_tensors(contents(folder), contents(finished))
 
 
+@pytest.mark.process
 def test_processes_give_what_this_process_gives(make_grid, finished, figures, contents, store) -> None:
     told: list[State] = []
     execute(missing(plan(make_grid(), store), store), Processes(2), told.append)
@@ -576,15 +587,15 @@ def copied(finished, tmp_path) -> Store:
 
 
 @pytest.fixture
-def computed(monkeypatch) -> list[Stage]:
+def computed(monkeypatch) -> list[Key]:
     """The stages that are computed in this process."""
-    found, compute = [], Memo._computed
+    found, compute = [], Cache._computed
 
     def noted(self, stage, *rest):
         found.append(stage)
         return compute(self, stage, *rest)
 
-    monkeypatch.setattr(Memo, "_computed", noted)
+    monkeypatch.setattr(Cache, "_computed", noted)
     return found
 
 

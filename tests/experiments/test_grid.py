@@ -1,7 +1,5 @@
 """Grids: their cells, what they refuse, and what narrowing leaves."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -333,9 +331,3 @@ def test_what_the_grid_does_not_have_is_refused_with_what_it_has(only: str, said
     with pytest.raises(UsageError) as caught:
         narrowed(grid(), parse_only(only), None)
     assert str(caught.value) == f"--only: {said}"
-
-
-def test_a_grid_loads_no_torch() -> None:
-    script = "import sys, recaudit.experiments.grid; print('torch' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["False"]

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
+from recaudit.audit.tasks import finished_seeds, missing
 from recaudit.errors import UsageError
-from recaudit.experiments.plan import cell_spec, finished_seeds, missing, plan
+from recaudit.experiments.plan import cell_spec, plan
 from recaudit.pipeline import Store
 
 

@@ -6,11 +6,13 @@ import polars as pl
 import pytest
 
 from recaudit.audit import run_audit
-from recaudit.experiments.execute import Here, execute
-from recaudit.experiments.plan import cell_spec, missing, plan
+from recaudit.audit.tasks import missing
+from recaudit.experiments.plan import cell_spec, plan
 from recaudit.experiments.results import COLUMNS, results
 from recaudit.pipeline import Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
+from recaudit.pipeline.pools.local import Here
+from recaudit.pipeline.schedule import execute
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def nothing_computed(monkeypatch) -> None:
     def computed(self, stage, *rest):
         pytest.fail(f"{stage} was computed")
 
-    monkeypatch.setattr(Memo, "_computed", computed)
+    monkeypatch.setattr(Cache, "_computed", computed)
 
 
 def test_the_table_has_the_figures_of_an_audit_without_a_store(make_grid, finished, figures) -> None:

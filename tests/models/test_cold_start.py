@@ -31,7 +31,7 @@ from recaudit.models.zoo.private import PrivateItemKNN, PrivateLFM
 from recaudit.models.zoo.sasrec import SASRec
 from recaudit.models.zoo.stamp import STAMP
 from recaudit.pipeline import Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
@@ -407,14 +407,14 @@ def test_folded_users_are_kept_and_made_again_to_the_bit(tmp_path, name):
         spec = spec.model_copy(update={"epochs": 2})
     elif name not in CLOSED_FORM:
         spec = spec.model_copy(update={"stopping": Stopping(epochs=2, evaluate_every=1)})
-    run = Run(seed=0, memo=Memo(store=Store(tmp_path / "store", say=pytest.fail)))
+    run = Run(seed=0, cache=Cache(store=Store(tmp_path / "store", say=pytest.fail)))
     model, key = fit_once(spec, members, run), fit_stage(spec, members, run).hash
 
     def fold(histories=strangers, run=run, **given_):
         return fold_once(spec, model, key, histories, run, **given_)
 
     first, again = fold(), fold()
-    assert run.memo.computed == 2
+    assert run.cache.computed == 2
     assert again is not first
     assert tensors_alike(first.tensors(), again.tensors())
     assert torch.equal(first.score(np.arange(30)), again.score(np.arange(30)))
@@ -422,9 +422,9 @@ def test_folded_users_are_kept_and_made_again_to_the_bit(tmp_path, name):
     fold(histories=data_for(name, 2, n_users=30))
     fold(run=run.child("other"))
     fold(n_interactions=1000)
-    assert run.memo.computed == 5
+    assert run.cache.computed == 5
     fold_once(spec, model, "0" * 64, strangers, run)
-    assert run.memo.computed == 6
+    assert run.cache.computed == 6
 
 
 def test_members_and_strangers_are_of_one_kind_after_folding_everyone():

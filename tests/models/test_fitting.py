@@ -1,4 +1,4 @@
-"""Stages that are computed once: what the memo keeps and what it costs, and models made again from it."""
+"""Stages that are computed once: what the cache keeps and what it costs, and models made again from it."""
 
 from dataclasses import replace
 
@@ -14,26 +14,26 @@ from recaudit.models.fitting import fit_once, fit_stage, packed
 from recaudit.models.training import Optimisation, Stopping
 from recaudit.models.zoo.baselines import ItemKNN, Popularity
 from recaudit.models.zoo.ncf import NCF
-from recaudit.pipeline import Piece, Stage, Store
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline import Artifact, Key, Store
+from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 
 SHORT = {"embedding_size": 4, "stopping": Stopping(epochs=3, evaluate_every=1)}
 
 
 @pytest.fixture(params=["memory", "store"])
-def new_memo(request, tmp_path):
+def new_cache(request, tmp_path):
     """Make memos that keep their results in memory, or in a store."""
     store = None if request.param == "memory" else Store(tmp_path / "store", say=pytest.fail)
-    return lambda: Memo(store=store)
+    return lambda: Cache(store=store)
 
 
 @pytest.fixture
-def memo(new_memo):
-    return new_memo()
+def cache(new_cache):
+    return new_cache()
 
 
-# --- the memo ---------------------------------------------------------------------------------------------
+# --- the cache ---------------------------------------------------------------------------------------------
 
 
 class Watch:
@@ -41,48 +41,48 @@ class Watch:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr("recaudit.models.protocol.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("recaudit.pipeline.cache.time.perf_counter", lambda: self.now)
 
     def work(self, seconds, result=None):
         self.now += seconds
         return result
 
 
-def once(memo, name, compute):
+def once(cache, name, compute):
     """Keep a text as a fact."""
-    stage = Stage(kind="text", inputs={"name": name})
-    return memo.once(
-        stage, compute, lambda text: Piece(facts={"text": text}), lambda piece: piece.facts["text"]
+    stage = Key(kind="text", inputs={"name": name})
+    return cache.once(
+        stage, compute, lambda text: Artifact(facts={"text": text}), lambda piece: piece.facts["text"]
     )
 
 
-def test_the_memo_computes_once_and_counts_shared_cost(monkeypatch, memo):
+def test_the_memo_computes_once_and_counts_shared_cost(monkeypatch, cache):
     watch = Watch(monkeypatch)
-    with memo.clock() as first:
-        assert once(memo, "a", lambda: watch.work(5, "A")) == "A"
+    with cache.clock() as first:
+        assert once(cache, "a", lambda: watch.work(5, "A")) == "A"
         watch.work(1)
         assert first() == 6
-    with memo.clock() as second:
-        assert once(memo, "a", lambda: pytest.fail("computed again")) == "A"
+    with cache.clock() as second:
+        assert once(cache, "a", lambda: pytest.fail("computed again")) == "A"
         watch.work(2)
         assert second() == 7  # as if it had run alone
     assert watch.now == 8
-    assert (memo.computed, memo.saved_seconds) == (1, 5)
+    assert (cache.computed, cache.saved_seconds) == (1, 5)
 
 
-def test_a_shared_result_within_a_shared_result_counts_once(monkeypatch, memo):
+def test_a_shared_result_within_a_shared_result_counts_once(monkeypatch, cache):
     watch = Watch(monkeypatch)
 
     def inner():
-        return once(memo, "inner", lambda: watch.work(3, "inner"))
+        return once(cache, "inner", lambda: watch.work(3, "inner"))
 
     def outer():
         inner()
         return watch.work(4, "outer")
 
     seconds = []
-    for stage in (inner, lambda: once(memo, "outer", outer), lambda: once(memo, "outer", outer)):
-        with memo.clock() as clock:
+    for stage in (inner, lambda: once(cache, "outer", outer), lambda: once(cache, "outer", outer)):
+        with cache.clock() as clock:
             stage()
             seconds.append(clock())
     assert seconds == [3, 7, 7]
@@ -91,8 +91,8 @@ def test_a_shared_result_within_a_shared_result_counts_once(monkeypatch, memo):
 
 def test_another_memo_on_the_store_takes_what_is_there_and_counts_its_cost(monkeypatch, tmp_path):
     watch, store = Watch(monkeypatch), Store(tmp_path)
-    stage = Stage(kind="text", inputs={"name": "outer"})
-    first = Memo(store=store)
+    stage = Key(kind="text", inputs={"name": "outer"})
+    first = Cache(store=store)
     once(first, "inner", lambda: watch.work(3, "inner"))
 
     def outer():
@@ -101,38 +101,38 @@ def test_another_memo_on_the_store_takes_what_is_there_and_counts_its_cost(monke
 
     once(first, "outer", outer)
     assert (store.read(stage).seconds, store.read(stage).elapsed) == (7, 4)
-    later = Memo(store=Store(tmp_path))
+    later = Cache(store=Store(tmp_path))
     with later.clock() as clock:
         assert once(later, "outer", lambda: pytest.fail("computed again")) == "outer"
         assert clock() == 7
     assert later.computed == 0
-    assert once(Memo(), "outer", lambda: "computed") == "computed"  # another memo in memory has nothing
+    assert once(Cache(), "outer", lambda: "computed") == "computed"  # another cache in memory has nothing
 
 
 class Refused(Exception):
     pass
 
 
-def test_what_fails_is_not_kept_and_holds_no_lock(memo):
+def test_what_fails_is_not_kept_and_holds_no_lock(cache):
     def refuse():
         raise Refused
 
     for _ in range(2):
         with pytest.raises(Refused):
-            once(memo, "a", refuse)
-    stage = Stage(kind="text", inputs={"name": "a"})
-    assert memo.store is None or not (memo.store.busy(stage) or memo.store.read(stage) is not None)
-    assert once(memo, "a", lambda: "A") == "A"
-    assert once(memo, "a", refuse) == "A"
+            once(cache, "a", refuse)
+    stage = Key(kind="text", inputs={"name": "a"})
+    assert cache.store is None or not (cache.store.busy(stage) or cache.store.read(stage) is not None)
+    assert once(cache, "a", lambda: "A") == "A"
+    assert once(cache, "a", refuse) == "A"
 
 
-def test_what_is_taken_shares_nothing_with_what_is_kept(memo):
+def test_what_is_taken_shares_nothing_with_what_is_kept(cache):
     """Not even where packing and unpacking copy nothing."""
-    given = Piece(tensors={"a": torch.zeros(3)}, facts={"list": [1]})
-    stage = Stage(kind="piece", inputs={})
+    given = Artifact(tensors={"a": torch.zeros(3)}, facts={"list": [1]})
+    stage = Key(kind="piece", inputs={})
 
     def take():
-        return memo.once(stage, lambda: given, lambda piece: piece, lambda piece: piece)
+        return cache.once(stage, lambda: given, lambda piece: piece, lambda piece: piece)
 
     assert take() is given
     for changed in (given, take(), take()):
@@ -151,25 +151,25 @@ def equal(one, other):
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_fit_once_tells_specs_data_seeds_and_devices_apart(new_memo, monkeypatch):
+def test_fit_once_tells_specs_data_seeds_and_devices_apart(new_cache, monkeypatch):
     monkeypatch.setattr(factorization, "VALIDATION_K", 5)  # 50 would be the whole catalogue
-    data, run = checkerboard(), Run(seed=0, memo=new_memo())
+    data, run = checkerboard(), Run(seed=0, cache=new_cache())
     spec = BPR(**{**SHORT, "optimisation": Optimisation(learning_rate=0.05)})
     first = fit_once(spec, data, run)
-    again = fit_once(spec, checkerboard(), Run(seed=0, memo=run.memo))
-    assert run.memo.computed == 1
+    again = fit_once(spec, checkerboard(), Run(seed=0, cache=run.cache))
+    assert run.cache.computed == 1
     assert equal(first, again)
     others = [
         fit_once(spec.model_copy(update={"embedding_size": 5}), data, run),
         fit_once(spec, checkerboard(seed=1), run),
         fit_once(spec, data, run.child("other")),
     ]
-    assert run.memo.computed == 4
+    assert run.cache.computed == 4
     assert not any(equal(first, other) for other in others)
     here, there = fit_stage(spec, data, run), fit_stage(spec, data, replace(run, device="cuda"))
     assert here.hash != there.hash
-    alone = Memo()
-    assert equal(fit_once(spec, data, Run(seed=0, memo=alone)), first)
+    alone = Cache()
+    assert equal(fit_once(spec, data, Run(seed=0, cache=alone)), first)
     assert alone.computed == 1
 
 
@@ -184,11 +184,11 @@ def test_fit_once_tells_specs_data_seeds_and_devices_apart(new_memo, monkeypatch
     ],
     ids=lambda spec: spec.model,
 )
-def test_a_model_that_was_kept_is_as_it_was_to_the_bit(new_memo, spec):
-    data, run = checkerboard(), Run(seed=0, memo=new_memo())
+def test_a_model_that_was_kept_is_as_it_was_to_the_bit(new_cache, spec):
+    data, run = checkerboard(), Run(seed=0, cache=new_cache())
     users = np.arange(data.n_users)
-    fitted, kept = fit_once(spec, data, run), fit_once(spec, data, Run(seed=0, memo=run.memo))
-    assert run.memo.computed == 1
+    fitted, kept = fit_once(spec, data, run), fit_once(spec, data, Run(seed=0, cache=run.cache))
+    assert run.cache.computed == 1
     assert kept is not fitted
     assert equal(kept, fitted)
     assert torch.equal(kept.score(users), fitted.score(users))
@@ -196,8 +196,8 @@ def test_a_model_that_was_kept_is_as_it_was_to_the_bit(new_memo, spec):
     assert (kept.n_users, kept.n_items) == (fitted.n_users, fitted.n_items)
 
 
-def test_fine_tuning_a_model_changes_no_other(new_memo):
-    data, run = checkerboard(), Run(seed=0, memo=new_memo())
+def test_fine_tuning_a_model_changes_no_other(new_cache):
+    data, run = checkerboard(), Run(seed=0, cache=new_cache())
     models = [fit_once(BPR(**SHORT), data, run) for _ in range(3)]
     before = packed(models[0]).tensors["users"].clone()
     for model in models:
@@ -235,9 +235,9 @@ class Weighted:
         return self.weights
 
 
-def test_somebody_s_own_recommender_is_kept_too(new_memo):
-    data, run = checkerboard(), Run(seed=0, memo=new_memo())
+def test_somebody_s_own_recommender_is_kept_too(new_cache):
+    data, run = checkerboard(), Run(seed=0, cache=new_cache())
     first, again = (fit_once(Constant(), data, run) for _ in range(2))
-    assert run.memo.computed == 1
+    assert run.cache.computed == 1
     assert first is not again
     assert equal(first, again)

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import stealing_loss
 from recaudit.models.closed_form import Workspace, table_dots
@@ -75,7 +76,7 @@ def smooth(scores):
     return (scores.sin() * torch.arange(1, scores.numel() + 1).view_as(scores)).sum()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.integers(1, 30)), min_size=1, max_size=5), st.integers(0, 10**6)
 )

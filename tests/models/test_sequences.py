@@ -10,6 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.data.interactions import Interactions
 from recaudit.models.losses import SAMPLED_LOSSES, SHARED_LOSSES
 from recaudit.models.sequences import BUCKET, NextItems, Prefixes, PrefixScores, padded
@@ -100,7 +101,7 @@ def test_a_history_worked_by_hand(max_length, expected):
     assert sorted(drawn) == sorted(expected)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(some_lengths, max_lengths, st.integers(1, 60), st.integers(1, 200), st.integers(0, 10**6))
 def test_every_next_item_is_a_target_once_a_pass(lengths, max_length, batch_size, examples, seed):
     assume(max(lengths) > 1)
@@ -170,7 +171,7 @@ def test_batches_come_in_random_order_whatever_their_length():
     assert len(orders) > 2
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(some_lengths, max_lengths, st.sampled_from(["logistic", "bpr"]), st.integers(1, 3), st.integers(0, 99))
 def test_negatives_are_never_of_the_history(lengths, max_length, loss, negatives, seed):
     assume(max(lengths) > 1)
@@ -287,7 +288,7 @@ def prefixes_and_examples(draw):
     return prefixes, users, items
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(prefixes_and_examples(), st.integers(1, 3), st.integers(1, 25), st.integers(0, 10**6))
 @torch.no_grad()
 def test_scores_after_prefixes_are_those_of_each_prefix_alone(drawn, passes, batch_size, seed):

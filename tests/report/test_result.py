@@ -1,7 +1,5 @@
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +82,3 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 def test_a_directory_without_a_result_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"result\.json: no such file"):
         read_result(tmp_path)
-
-
-def test_the_report_imports_no_torch_and_no_pyplot() -> None:
-    code = (
-        "import sys, recaudit.report; print([m for m in ('torch', 'matplotlib.pyplot') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

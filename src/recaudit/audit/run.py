@@ -2,27 +2,34 @@
 
 import json
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from recaudit import __version__
-from recaudit.audit.figures import figures
-from recaudit.audit.membership_figures import chosen_features, curves, membership_figures
+from recaudit.audit.membership.figures import chosen_features, curves, membership_figures
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import AuditSpec
+from recaudit.audit.stealing.figures import figures
+from recaudit.audit.stealing.threat import Stealing
+from recaudit.audit.tasks import missing, open_data, perform, planned_nodes
 from recaudit.audit.values import SeedResult
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
-from recaudit.data.sources import load
 from recaudit.errors import UsageError
-from recaudit.pipeline import Store, versions
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
+from recaudit.pipeline.keys import versions
+from recaudit.pipeline.node import Node
+from recaudit.pipeline.pools.local import Here, Processes
 from recaudit.pipeline.run import Progress, Run, no_progress
+from recaudit.pipeline.schedule import Done, Pool, State, execute
+from recaudit.pipeline.store import Store
 
 __all__ = ["STORE", "AuditResult", "check_device", "check_out", "run_audit"]
 
@@ -74,63 +81,91 @@ def run_audit(
     data: Interactions | None = None,
     out: str | Path | None = None,
     store: Store | None = None,
+    workers: int = 1,
     progress: Progress = no_progress,
+    tell: Callable[[State], None] = lambda _: None,
 ) -> AuditResult:
     """Audit one setting over all its seeds.
 
     torch computes on as many threads as it is told to; the command line takes one, and another number of
-    threads may change the last digits of a figure.
+    threads may change the last digits of a figure. Each process of several computes on one.
 
     Args:
         spec: what to measure.
         data: the interactions, where they are at hand already; ``spec.data`` is loaded otherwise.
-        out: directory for the victims, and for a store of the finished stages where ``store`` is not given.
-        store: keeps finished stages, so that a killed audit goes on where it was, and another audit takes
+        out: directory for the victims, and for a store of the finished nodes where ``store`` is not given.
+        store: keeps finished nodes, so that a killed audit goes on where it was, and another audit takes
             what both need. Without it and ``out``, nothing is kept.
-        progress: told the stages of the audit, whose names begin with ``"audit: "``, and the epochs of
-            trainings.
+        workers: processes that compute; 1 computes here. Several load ``spec.data`` themselves.
+        progress: told the epochs of trainings that are computed here.
+        tell: hears how far the audit is.
 
     Raises:
         UsageError: where the spec cannot be carried out on the data or the device, or ``out`` cannot hold the
             result or holds another audit's.
+        ValueError: where several workers are to compute on ``data`` that is given here.
     """
+    if workers > 1 and data is not None:
+        raise ValueError("several workers load spec.data themselves; leave data out, or take one worker")
     check_device(spec.device)
     out = None if out is None else Path(out)
     if out is not None:
         check_out(out, spec)
-    data = load(spec.data) if data is None else data
+    data = open_data(spec) if data is None else data
     if spec.k >= data.n_items:
         raise UsageError(f"k: lists of {spec.k} items need more than the {data.n_items} of {data.name!r}")
-    if out is not None and store is None:
-        store = Store(out / STORE)
-    found = [_seed(spec, data, seed, (out, store), progress) for seed in spec.seeds]
+    with ExitStack() as stack:
+        if store is None and (out is not None or workers > 1):
+            folder = stack.enter_context(TemporaryDirectory()) if out is None else out / STORE
+            store = Store(Path(folder))
+        return _audit(spec, data, out, _Computing(store=store, workers=workers, progress=progress, tell=tell))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Computing:
+    """Where and before whose eyes an audit is computed."""
+
+    store: Store | None
+    workers: int
+    progress: Progress
+    tell: Callable[[State], None]
+
+
+def _audit(spec: AuditSpec, data: Interactions, out: Path | None, computing: _Computing) -> AuditResult:
+    cache = Cache(computing.store)
+    run = Run(seed=0, device=spec.device, progress=computing.progress, cache=cache)
+    audits = {seed: SeedAudit(spec, data, replace(run, seed=seed)) for seed in spec.seeds}
+    planned = planned_nodes([(spec, seed, audit) for seed, audit in audits.items()], computing.store)
+    todo = missing(planned, computing.store)
+    if computing.workers > 1:
+        pool: Pool = Processes(perform, min(computing.workers, max(1, len(todo))))
+    else:
+        nodes = {node.key.hash: node for audit in audits.values() for node in audit.nodes()}
+        pool = Here(lambda task: _computed(cache, nodes[task.key.hash]))
+    execute(todo, pool, computing.tell)
+    results = [audit.result() for audit in audits.values()]
+    if out is not None and spec.saved_victim is None:
+        for seed, audit in audits.items():
+            if audit.stealing is not None:
+                _save_victim(audit.stealing, spec, seed, out)
+    computed = {one.task.seed for one in todo.values()}
     return AuditResult(
-        content=_content(spec, data, [result for result, _ in found]),
-        reused=tuple(result.seed for result, stored in found if stored),
+        content=_content(spec, data, results),
+        reused=tuple(seed for seed in spec.seeds if seed not in computed),
     )
 
 
-def _seed(
-    spec: AuditSpec, data: Interactions, seed: int, keep: tuple[Path | None, Store | None], progress: Progress
-) -> tuple[SeedResult, bool]:
-    """Return one seed's result, and whether all of it was stored already."""
-    out, store = keep
-    memo = Memo(store=store)
-    audit = SeedAudit(spec, data, Run(seed=seed, device=spec.device, progress=progress, memo=memo))
+def _computed(cache: Cache, node: Node[Any]) -> Done:
+    cache.get(node)
+    return Done()
 
-    def tell(row: str) -> None:
-        rows = audit.rows
-        done = spec.seeds.index(seed) * len(rows) + rows.index(row)
-        progress(f"audit: seed {seed}, {row}", done, len(spec.seeds) * len(rows))
 
-    result = audit.result(tell)
-    victim = audit.victim()
-    if out is not None and spec.saved_victim is None and victim is not None:
-        try:
-            save_victim(victim, spec, seed, out / "victims" / f"seed-{seed}")
-        except OSError as error:
-            raise UsageError(f"out: {out} cannot hold the result: {error.strerror}") from None
-    return result, memo.computed == 0
+def _save_victim(stealing: Stealing, spec: AuditSpec, seed: int, out: Path) -> None:
+    victim, folder = stealing.run.cache.get(stealing.victim), out / "victims" / f"seed-{seed}"
+    try:
+        save_victim(victim, spec, stealing.split, seed, folder)
+    except OSError as error:
+        raise UsageError(f"out: {out} cannot hold the result: {error.strerror}") from None
 
 
 def check_out(out: Path, spec: AuditSpec) -> None:

@@ -1,57 +1,58 @@
-"""One seed of an audit: the stages of all its threats together."""
+"""One seed of an audit: the nodes of all its threats together."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
-from recaudit.audit.membership import Membership
+from recaudit.audit.membership.threat import Membership
 from recaudit.audit.spec import AuditSpec
-from recaudit.audit.stealing import Stealing
+from recaudit.audit.stealing.threat import Stealing
 from recaudit.audit.values import SeedResult, joined
-from recaudit.audit.victim import Victim
-from recaudit.audit.work import Work
 from recaudit.data.interactions import Interactions
+from recaudit.pipeline.node import Node, kept_nodes
 from recaudit.pipeline.run import Run
 
-__all__ = ["SeedAudit"]
+__all__ = ["SeedAudit", "Threat"]
+
+
+class Threat(Protocol):
+    """What one threat measures in one seed."""
+
+    @property
+    def rows(self) -> Mapping[str, Node[Any]]:
+        """The nodes of what is judged, by row, in order."""
+
+    def result(self) -> SeedResult:
+        """Return what all rows measured, from the run's cache."""
 
 
 class SeedAudit:
-    """One seed of a spec on its data. Stages take what they need from the run's memo, or compute it.
+    """One seed of a spec on its data. Nodes take what they need from the run's cache, or compute it.
 
     Args:
         spec: what to measure.
         data: the interactions that the spec names.
-        run: seed, device, progress and memo.
+        run: seed, device, progress and cache.
 
     Raises:
         UsageError: where the data cannot be split as the spec says.
     """
 
     def __init__(self, spec: AuditSpec, data: Interactions, run: Run) -> None:
-        self._stealing = Stealing(spec, data, run) if "stealing" in spec.measured else None
-        self._membership = Membership(spec, data, run) if "membership" in spec.measured else None
-        self._parts = [part for part in (self._stealing, self._membership) if part is not None]
+        self.stealing = Stealing(spec, data, run) if "stealing" in spec.measured else None
+        membership = Membership(spec, data, run) if "membership" in spec.measured else None
+        self.threats: tuple[Threat, ...] = tuple(
+            one for one in (self.stealing, membership) if one is not None
+        )
 
     @property
-    def rows(self) -> tuple[str, ...]:
-        """What is judged, in the order in which :meth:`result` tells of it."""
-        return tuple(row for part in self._parts for row in part.rows)
+    def targets(self) -> tuple[Node[Any], ...]:
+        """The nodes of all rows."""
+        return tuple(node for threat in self.threats for node in threat.rows.values())
 
-    def victim(self) -> Victim | None:
-        """Return the victim that is stolen, where any is; trained where it is not kept."""
-        return None if self._stealing is None else self._stealing.victim()
+    def nodes(self) -> Iterator[Node[Any]]:
+        """Yield all nodes that are kept, each after those that it needs."""
+        return kept_nodes(self.targets)
 
-    def works(self) -> tuple[Work, ...]:
-        """Return all stages, in an order in which each comes after those that it needs."""
-        return tuple(work for part in self._parts for work in part.works())
-
-    def do(self, name: tuple[str, ...]) -> None:
-        """Do the stage of this name and keep its result."""
-        for part in self._parts:
-            if any(work.name == name for work in part.works()):
-                part.do(name)
-                return
-        raise ValueError(f"no stage is named {name!r}")
-
-    def result(self, tell: Callable[[str], None]) -> SeedResult:
-        """Return what all rows measured, computing what is not kept; ``tell`` hears each row that begins."""
-        return joined([part.result(tell) for part in self._parts])
+    def result(self) -> SeedResult:
+        """Return what all rows measured, computing what is not kept."""
+        return joined([threat.result() for threat in self.threats])

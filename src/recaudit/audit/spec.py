@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from recaudit.audit.membership_spec import MembershipSpec
+from recaudit.attacks.protocol import StealingAttack
+from recaudit.audit.membership.spec import MembershipSpec
 from recaudit.audit.saved import content_hash, read_split, saved_model_spec
-from recaudit.audit.stealing_spec import Settings, check_histories_read, merged, stealing_attacks
+from recaudit.audit.stealing.spec import check_histories_read, merged, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
@@ -252,7 +253,7 @@ class AuditSpec(BaseModel):
                 )
         return self.split.model_copy(update=own)
 
-    def surrogates(self) -> dict[str, Settings]:
+    def surrogates(self) -> dict[str, StealingAttack]:
         """Return the attacks by name, in order."""
         rows = (FLOOR, CEILING, VICTIM, CONSTANT, AUXILIARY)
         return stealing_attacks(self.attacks, self.settings, reserved=rows)
@@ -276,10 +277,12 @@ class AuditSpec(BaseModel):
         if self.saved_victim is None:
             plain["victim"] = json.loads(self.victim_spec().model_dump_json())
         plain["clone"] = json.loads(self.clone_spec().model_dump_json())
-        plain["settings"] = {name: one.model_dump(mode="json") for name, one in self.surrogates().items()}
+        plain["settings"] = {
+            name: json.loads(one.model_dump_json()) for name, one in self.surrogates().items()
+        }
         plain["split"] = self.split_spec().model_dump(mode="json")
         plain["threats"] = list(self.measured)
-        rungs = {name: one.model_dump(mode="json") for name, one in self.membership.rungs().items()}
+        rungs = {name: json.loads(one.model_dump_json()) for name, one in self.membership.rungs().items()}
         plain["membership"]["settings"] = rungs
         plain["membership"]["shadow"] = json.loads(
             self.membership.shadow_spec(self.victim_spec()).model_dump_json()

@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 
-from recaudit.pipeline import Piece
+from recaudit.pipeline.keys import Artifact
+from recaudit.pipeline.node import Codec
 
 __all__ = [
     "BLIND",
+    "INFERRED",
+    "JUDGED",
     "NULL",
     "Inferred",
     "Judged",
     "SeedResult",
+    "ServedCandidates",
     "Values",
     "joined",
-    "packed_inferred",
-    "packed_values",
-    "unpacked_inferred",
-    "unpacked_values",
 ]
 
 BLIND, NULL = "blind: ", "null: "
@@ -47,25 +47,45 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inferred:
-    """What membership inference found under one way of serving, in one seed.
+    """The scores of one membership attack, or of the blind panel, under one way of serving, in one seed.
+
+    Args:
+        scores: by name, one score a candidate, as log-odds; ``blind: …`` and ``null: …`` among them. The
+            scores of a null control are those of a victim that was trained on none of the candidates.
+        quality: by metric, one value a candidate, nan where nothing of the candidate is held out; the blind
+            panel's node has it.
+        seconds: the attack's seconds with those of the attacker's models that it learns from.
+        ledger: what the attack asked of the victim.
+        best: name of the best single feature, as the attacker's own shadow chose it; of the blind panel.
+    """
+
+    scores: dict[str, Float64[np.ndarray, "C"]]
+    quality: dict[str, Float64[np.ndarray, "C"]] = field(default_factory=dict)
+    seconds: float = 0.0
+    ledger: dict[str, int] = field(default_factory=dict)
+    best: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ServedCandidates:
+    """All that membership inference found under one way of serving, in one seed.
 
     Args:
         members: which of the C candidates the victim was trained on.
-        scores: by attack, one score a candidate, as log-odds; ``blind: …`` and ``null: …`` among them. The
-            scores of a null control are those of a victim that was trained on none of the candidates.
-        quality: by metric, one value a candidate, nan where nothing of the candidate is held out.
-        best: name of the best single feature, as the attacker's own shadow chose it.
-        cost: by attack, its seconds with those of the attacker's models; features and classifiers that
-            attacks share count for the first of them.
-        ledgers: by attack, what it asked of the victim.
+        attacks: by attack, what it found.
+        blind: what the blind panel found, and the quality of the victim's lists.
     """
 
     members: Bool[np.ndarray, "C"]
-    scores: dict[str, Float64[np.ndarray, "C"]]
-    quality: dict[str, Float64[np.ndarray, "C"]]
-    best: str
-    cost: dict[str, float]
-    ledgers: dict[str, dict[str, int]]
+    attacks: dict[str, Inferred]
+    blind: Inferred
+
+    @property
+    def scores(self) -> dict[str, Float64[np.ndarray, "C"]]:
+        """One score a candidate, by attack, then by blind feature, then by null control."""
+        own = {name: one.scores[name] for name, one in self.attacks.items()}
+        null = {key: one.scores[key] for one in self.attacks.values() for key in one.scores if key not in own}
+        return own | self.blind.scores | null
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +109,7 @@ class SeedResult:
     ledgers: list[dict[str, Any]] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
     interactions: int = 0
-    inferred: dict[str, Inferred] = field(default_factory=dict)
+    inferred: dict[str, ServedCandidates] = field(default_factory=dict)
 
 
 def joined(parts: Sequence[SeedResult]) -> SeedResult:
@@ -105,54 +125,59 @@ def joined(parts: Sequence[SeedResult]) -> SeedResult:
     )
 
 
-def packed_values(judged: Judged) -> Piece:
-    """Return what is kept of a row."""
+def _packed_judged(judged: Judged) -> Artifact:
     tensors = {
         f"{metric} {role}": torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
         for metric, roles in judged.values.items()
         for role, values in roles.items()
     }
     # Tensors come back in an order of their own.
-    return Piece(
+    return Artifact(
         tensors=tensors, facts={"cost": judged.cost, "ledger": judged.ledger, "order": list(tensors)}
     )
 
 
-def unpacked_values(piece: Piece) -> Judged:
-    """Return the row that ``piece`` was packed from."""
+def _unpacked_judged(artifact: Artifact) -> Judged:
     values: Values = {}
-    for name in piece.facts["order"]:
+    for name in artifact.facts["order"]:
         metric, role = name.split(" ")
-        values.setdefault(metric, {})[role] = piece.tensors[name].numpy()
-    return Judged(values=values, cost=dict(piece.facts["cost"]), ledger=piece.facts["ledger"])
+        values.setdefault(metric, {})[role] = artifact.tensors[name].numpy()
+    return Judged(values=values, cost=dict(artifact.facts["cost"]), ledger=artifact.facts["ledger"])
 
 
-def packed_inferred(found: Inferred) -> Piece:
-    """Return what is kept of membership inference under one way of serving."""
+JUDGED: Codec[Judged] = Codec(pack=_packed_judged, unpack=_unpacked_judged)
+"""How a judged row is kept."""
+
+
+def _packed_inferred(found: Inferred) -> Artifact:
     groups = {"scores": found.scores, "quality": found.quality}
-    tensors = {"members": torch.from_numpy(found.members)}
-    for group, values in groups.items():
-        tensors |= {f"{group}.{name}": torch.from_numpy(array) for name, array in values.items()}
+    tensors = {
+        f"{group}.{name}": torch.from_numpy(array)
+        for group, values in groups.items()
+        for name, array in values.items()
+    }
     facts = {
         **{group: list(values) for group, values in groups.items()},
+        "seconds": found.seconds,
+        "ledger": found.ledger,
         "best": found.best,
-        "cost": found.cost,
-        "ledgers": found.ledgers,
     }
-    return Piece(tensors=tensors, facts=facts)
+    return Artifact(tensors=tensors, facts=facts)
 
 
-def unpacked_inferred(piece: Piece) -> Inferred:
-    """Return what ``piece`` was packed from."""
-
+def _unpacked_inferred(artifact: Artifact) -> Inferred:
     def group(name: str) -> dict[str, np.ndarray]:
-        return {key: piece.tensors[f"{name}.{key}"].numpy() for key in piece.facts[name]}
+        return {key: artifact.tensors[f"{name}.{key}"].numpy() for key in artifact.facts[name]}
 
+    facts = artifact.facts
     return Inferred(
-        members=piece.tensors["members"].numpy(),
         scores=group("scores"),
         quality=group("quality"),
-        best=piece.facts["best"],
-        cost=dict(piece.facts["cost"]),
-        ledgers=dict(piece.facts["ledgers"]),
+        seconds=facts["seconds"],
+        ledger=dict(facts["ledger"]),
+        best=facts["best"],
     )
+
+
+INFERRED: Codec[Inferred] = Codec(pack=_packed_inferred, unpack=_unpacked_inferred)
+"""How the scores of a membership attack are kept."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter, Token
 
 from recaudit.cli.console import Output, one_thread
-from recaudit.cli.progress import AuditProgress, GridProgress
+from recaudit.cli.progress import GridProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from recaudit.audit.spec import AuditSpec
-    from recaudit.pipeline import Store
 
 __all__ = ["audit"]
 
@@ -102,6 +101,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     from recaudit.audit import run_audit  # noqa: PLC0415
     from recaudit.audit.run import STORE, check_out  # noqa: PLC0415
     from recaudit.audit.spec import AuditSpec, audit_spec  # noqa: PLC0415
+    from recaudit.experiments.costs import Costs  # noqa: PLC0415
     from recaudit.pipeline import Store  # noqa: PLC0415
     from recaudit.report import parse_result, terminal_table, write_result  # noqa: PLC0415
     from recaudit.report.output import check_folder  # noqa: PLC0415
@@ -109,7 +109,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     _check_keys(values, tuple(AuditSpec.model_fields))
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
     limits = _limits(values.get("fail_over", ()), settings.k, settings.measured)
-    workers = _workers(values.get("workers", 1), settings)
+    workers = _workers(values.get("workers", 1))
     name = f"audit-{Path(settings.data.source).stem}-{settings.victim_spec().model}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
@@ -117,11 +117,10 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     output = Output()
     store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
     one_thread()
-    if workers > 1:
-        _spread(settings, store, workers)
-
-    with AuditProgress() as progress:
-        found = run_audit(settings, out=directory, store=store, progress=progress)
+    with GridProgress("audit", Costs(store)) as progress:
+        found = run_audit(
+            settings, out=directory, store=store, workers=workers, progress=progress, tell=progress.tell
+        )
     result = parse_result(found.content)
     write_result(result, directory)
     if found.reused:
@@ -155,25 +154,11 @@ def _directory(key: str, name: object) -> Path:
     return Path(name).expanduser()
 
 
-def _workers(given: object, spec: "AuditSpec") -> int:
+def _workers(given: object) -> int:
     """Return how many processes are to work."""
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise UsageError(f"workers: expected a whole number of at least 1, found {given!r}")
-    if given > 1 and spec.saved_victim is not None:
-        raise UsageError("workers: a saved victim is audited by one process; leave workers out")
     return given
-
-
-def _spread(spec: "AuditSpec", store: "Store", workers: int) -> None:
-    """Compute the stages that are missing in processes of their own; the audit finds them in the store."""
-    from recaudit.experiments.costs import Costs  # noqa: PLC0415
-    from recaudit.experiments.execute import Processes, execute  # noqa: PLC0415
-    from recaudit.experiments.plan import missing, plan_audits  # noqa: PLC0415
-
-    todo = missing(plan_audits([(spec, seed) for seed in spec.seeds], store), store)
-    with GridProgress("audit", todo, Costs(store)) as progress:
-        if todo:
-            execute(todo, Processes(workers), progress.tell)
 
 
 def _limits(given: object, k: int, threats: Sequence[str]) -> list[tuple[str, float]]:

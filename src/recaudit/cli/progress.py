@@ -1,9 +1,7 @@
 """Long work on a terminal: which stage runs, how far it has come, and what is left."""
 
-import json
 import sys
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,22 +9,16 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 if TYPE_CHECKING:
     from recaudit.experiments.costs import Costs
-    from recaudit.experiments.execute import State
-    from recaudit.experiments.plan import Planned, Task
+    from recaudit.pipeline.schedule import State, Task
 
-__all__ = ["AuditProgress", "GridProgress"]
-
-AUDIT = "audit: "
-"""How the names of an audit's own stages begin; the others are of trainings within one."""
+__all__ = ["GridProgress"]
 
 MOST = 8
 """How many of the running stages are named."""
@@ -66,45 +58,6 @@ class _Shown:
             self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-class AuditProgress(_Shown):
-    """Shows an audit's stages and the epochs of the training at hand.
-
-    On a terminal these are two bars; elsewhere, a line a stage. Everything goes to standard error, which
-    leaves standard output to the result.
-    """
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        super().__init__(self._bars, console)
-        self._audit = self._bars.add_task("audit: data", total=None)
-        self._inner = self._bars.add_task("", total=None, visible=False)
-        self._stage = ""
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Move the bar of the audit or of the training at hand."""
-        if stage.startswith(AUDIT):
-            self._bars.update(self._audit, description=stage, completed=done, total=total)
-            self._bars.update(self._inner, visible=False)
-            self._stage = ""
-            self._line(f"{stage} ({done + 1} of {total})")
-            return
-        if stage != self._stage:
-            self._stage = stage
-            self._bars.reset(self._inner, description=f"{stage}, at most", total=total, visible=True)
-            self._line(f"  {stage}, at most {total} epochs")
-        self._bars.update(self._inner, completed=done, total=total)
-
-
 class GridProgress(_Shown):
     """Shows how many stages of an experiment are done, what runs, and about how long the rest takes.
 
@@ -112,10 +65,10 @@ class GridProgress(_Shown):
     run turned out. On a terminal this is a bar; elsewhere, a line a finished stage.
     """
 
-    def __init__(self, name: str, todo: Mapping[str, "Planned"], costs: "Costs") -> None:
+    def __init__(self, name: str, costs: "Costs") -> None:
         self._name = name
-        self._todo = todo
-        self._seconds = {key: costs.of([one]).seconds for key, one in todo.items()}
+        self._costs = costs
+        self._seconds: dict[str, float] = {}
         self._began = time.monotonic()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -124,9 +77,7 @@ class GridProgress(_Shown):
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        self._bar = self._bars.add_task(
-            name, total=sum(self._seconds.values()), stages=f"0/{len(todo)} stages", left=""
-        )
+        self._bar = self._bars.add_task(name, total=None, stages="", left="")
         # Below, in columns of its own: what runs is long, and would take the bar's room.
         self._below = Progress(
             TextColumn("{task.description}", markup=False), TextColumn("{task.fields[epochs]}", markup=False)
@@ -143,6 +94,9 @@ class GridProgress(_Shown):
         """Show how far the run is."""
         for line in state.damaged:
             self._console.print(f"recaudit: {line}", markup=False, emoji=False, highlight=False)
+        if not self._seconds:
+            self._seconds = {key: self._costs.of([one]).seconds for key, one in state.todo.items()}
+            self._bars.update(self._bar, total=sum(self._seconds.values()))
         left = sum(self._seconds[key] for key in state.left)
         done = sum(self._seconds.values()) - left
         elapsed = time.monotonic() - self._began
@@ -150,31 +104,18 @@ class GridProgress(_Shown):
         paced = done > 0.05 * (done + left)
         rest = elapsed * left / done if paced else left / max(1, len(state.running))
         about = f"about {_clock(rest)} left"
-        stages = f"{len(self._todo) - len(state.left)}/{len(self._todo)} stages"
+        stages = f"{len(state.todo) - len(state.left)}/{len(state.todo)} stages"
         self._bars.update(self._bar, completed=done, stages=stages, left=about)
         running = [f"  {_described(task)}" for task in state.running[:MOST]]
         running += [f"  and {len(state.running) - MOST} more"] if len(state.running) > MOST else []
         self._below.update(self._running, description="\n".join(running), visible=bool(running), epochs="")
         if state.finished is not None:
-            self._line(f"{self._name}: {stages}, {about}: {_described(self._todo[state.finished].task)}")
+            self._line(f"{self._name}: {stages}, {about}: {_described(state.todo[state.finished].task)}")
 
 
 def _described(task: "Task") -> str:
     """Return in a few words what a task computes."""
-    inputs = task.stage.inputs
-    model = inputs.get("spec", {}).get("model", "")
-    doing = {
-        "fit": f"training {model}",
-        "share": "folding users into" if "folded" in inputs else f"learning {model} for",
-        "judge": f"{_victim(task.spec)}:",
-    }[task.name[0]]
-    return f"{doing} {task.name[1]}, {inputs.get('data', '')}, seed {task.seed}"
-
-
-def _victim(spec: str) -> str:
-    """Return the victim's model of a spec in JSON, or what names a saved victim."""
-    victim = json.loads(spec)["victim"]
-    return str(victim["saved"] if "saved" in victim else victim["model"])
+    return f"{task.label}, {task.key.inputs.get('data', '')}, seed {task.seed}"
 
 
 def _clock(seconds: float) -> str:

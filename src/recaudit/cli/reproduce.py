@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -19,9 +20,9 @@ from recaudit.errors import UsageError, nearest
 if TYPE_CHECKING:
     import polars as pl
 
-    from recaudit.experiments.execute import Pool
     from recaudit.experiments.grid import Grid
     from recaudit.pipeline import Store
+    from recaudit.pipeline.schedule import Pool
     from recaudit.report.experiment_page import Section
 
 __all__ = ["reproduce_app"]
@@ -140,8 +141,9 @@ def list_experiments(*, left: bool = False, store: Folder | None = None) -> None
 
 def _left(grids: Iterable["Grid | None"], folder: Path, output: Output) -> dict[str, str]:
     """Return in words what is left of each experiment; what has no data is told once, below."""
+    from recaudit.audit.tasks import missing  # noqa: PLC0415
     from recaudit.experiments.costs import Costs  # noqa: PLC0415
-    from recaudit.experiments.plan import missing, plan  # noqa: PLC0415
+    from recaudit.experiments.plan import plan  # noqa: PLC0415
     from recaudit.pipeline import Store  # noqa: PLC0415
 
     store = Store(folder, say=output.warn, writes=False)
@@ -309,27 +311,29 @@ def _check(options: ReproduceOptions) -> None:
 
 def _run(grid: "Grid", store: "Store", options: ReproduceOptions) -> None:
     """Compute what is missing of a grid."""
+    from recaudit.audit.tasks import missing  # noqa: PLC0415
     from recaudit.experiments.costs import Costs  # noqa: PLC0415
-    from recaudit.experiments.execute import execute  # noqa: PLC0415
-    from recaudit.experiments.plan import missing, plan  # noqa: PLC0415
+    from recaudit.experiments.plan import plan  # noqa: PLC0415
+    from recaudit.pipeline.schedule import execute  # noqa: PLC0415
 
     planned = plan(grid, store, device=options.device)
     todo = missing(planned, store)
-    with GridProgress(grid.name, todo, Costs(store)) as progress:
+    with GridProgress(grid.name, Costs(store)) as progress:
         if todo:
             execute(todo, _pool(options, progress), progress.tell)
 
 
 def _pool(options: ReproduceOptions, progress: GridProgress) -> "Pool":
-    from recaudit.experiments.execute import Here, Processes, perform  # noqa: PLC0415
+    from recaudit.audit.tasks import perform  # noqa: PLC0415
+    from recaudit.pipeline.pools.local import Here, Processes  # noqa: PLC0415
 
     if options.cluster is not None:
-        from recaudit.experiments.cluster import RayPool  # noqa: PLC0415
+        from recaudit.pipeline.pools.ray import RayPool  # noqa: PLC0415
 
         return RayPool(options.cluster, perform=perform, device=options.device)
     if options.workers is None or options.workers == 1:
-        return Here(progress)
-    return Processes(options.workers)
+        return Here(partial(perform, progress=progress))
+    return Processes(perform, options.workers)
 
 
 def _statistics(out: Path, options: ReproduceOptions) -> None:

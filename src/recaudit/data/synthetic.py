@@ -36,7 +36,7 @@ def synthetic_interactions(*, n_users: int = 2000, n_items: int = 1500, seed: in
     Times rise within a user, but neither they nor the order carry a meaning: a history's items stand in
     random order. There are no ratings, ids are integers from 1, and some unpopular items have no interaction.
 
-    A seed gives the same interactions on every machine. Which items a user gets hangs on sums of logarithms,
+    A seed gives the same interactions on every processor. A user's items hang on sums of logarithms,
     whose last bits may differ from one processor to the next; but no two sums that matter lie that close (a
     test holds this for the default data).
 

@@ -7,8 +7,9 @@ import polars as pl
 
 from recaudit.audit import run_audit
 from recaudit.audit.spec import AuditSpec
+from recaudit.audit.tasks import finished_seeds, open_data
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.plan import cell_spec, finished_seeds, open_data
+from recaudit.experiments.plan import cell_spec
 from recaudit.experiments.table import columns_of
 from recaudit.pipeline import Store, versions
 

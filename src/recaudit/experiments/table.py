@@ -165,7 +165,7 @@ def spread(counts: pl.DataFrame) -> pl.DataFrame | None:
 
 def made_by(rows: Iterable[pl.DataFrame]) -> list[str]:
     """Return in words which versions made the rows, those of most rows first."""
-    kinds = pl.concat([frame.select(VERSIONS) for frame in rows])
+    kinds = pl.concat([pl.DataFrame(schema=dict(COLUMNS)), *rows], how="diagonal").select(VERSIONS)
     found = kinds.group_by(VERSIONS).len().sort("len", *VERSIONS, descending=True)
     said = []
     for row in found.iter_rows(named=True):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec,
 from recaudit.models.training import PairScores, train
 from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
+from recaudit.vocabulary import Card
 
 __all__ = ["BPR", "LMF", "NetworkRecommender", "NetworkSpec", "validation_slice"]
 
@@ -234,6 +235,13 @@ class _Factorization(NetworkSpec, ABC):
 class BPR(_Factorization):
     """Matrix factorisation trained by Bayesian personalised ranking (Rendle et al. 2009)."""
 
+    card: ClassVar[Card] = Card(
+        name="bpr",
+        label="BPR",
+        order=30,
+        sentence="Matrix factorization trained to rank a user’s items above others (Rendle et al. 2009).",
+    )
+
     model: Literal["bpr"] = "bpr"
 
     def network(
@@ -258,6 +266,13 @@ class LMF(_Factorization):
     Args:
         biases: add a bias a user and an item, as Johnson does; off by default.
     """
+
+    card: ClassVar[Card] = Card(
+        name="lmf",
+        label="LMF",
+        order=40,
+        sentence="Matrix factorization trained to tell a user’s items from others by logistic loss.",
+    )
 
     model: Literal["lmf"] = "lmf"
     biases: bool = False

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,17 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
-from recaudit.models.protocol import ReadsHistories, Recommender, TopK, TrainingLog
+from recaudit.models.protocol import Recommender, TopK, TrainingLog
 from recaudit.oracle.draws import drawn, list_numbers, user_blocks, user_numbers
 from recaudit.rng import numpy_generator
+from recaudit.victims.protocol import Queries
+from recaudit.vocabulary import Card
 
 __all__ = [
     "Defence",
-    "DefendsHistories",
+    "DefenceSpec",
     "MembershipDefence",
     "PopularItems",
     "RandomItems",
-    "defending",
     "noisy",
 ]
 
@@ -30,31 +31,31 @@ __all__ = [
 class Defence(Protocol):
     """Changes lists before they are served."""
 
-    def apply(self, users: Int64[np.ndarray, "Q"], lists: TopK) -> TopK:
-        """Return what is served to ``users`` instead of ``lists``, whose arrays stay as they are."""
+    def apply(self, queries: Queries, lists: TopK) -> TopK:
+        """Return what is served instead of ``lists``, those of ``queries``; their arrays stay as they are.
 
-
-@runtime_checkable
-class DefendsHistories(Defence, Protocol):
-    """A defence of lists that are made for histories which are shown, whoever's they are."""
-
-    def shown(self, histories: Interactions) -> Defence:
-        """Return the same defence for the users of ``histories``, numbered as there.
-
-        What it draws is fixed by the list that it changes, so that one list is always served as the same
-        one, whatever history it was made for.
+        Where histories are shown, what is drawn for a list must depend on the list and its history alone, not
+        on whose it is said to be.
         """
 
 
-def defending(defence: Defence | None, victim: Recommender, histories: Interactions) -> Defence | None:
-    """Return ``defence`` for what ``victim`` serves to the users of ``histories``.
+@runtime_checkable
+class DefenceSpec(Protocol):
+    """Settings of a defence."""
 
-    A victim that reads histories can be asked for a user's list by number and by history, which a defence
-    must change alike; one that knows users by number has no other way to be asked.
-    """
-    if isinstance(victim, ReadsHistories) and isinstance(defence, DefendsHistories):
-        return defence.shown(histories)
-    return defence
+    @property
+    def card(self) -> Card:
+        """How tables and texts name the defence."""
+
+    def protect(self, seen: Interactions, seed: int, *, by_list: bool = False) -> Defence:
+        """Return the defence of a victim.
+
+        Args:
+            seen: the histories of the victim's users, numbered as it numbers them.
+            seed: names the random streams.
+            by_list: whether the victim can be asked about a user by number and by history, so that the list
+                must fix what is drawn for it, and not the user's number: both ways then get the same list.
+        """
 
 
 class PopularItems(BaseModel):
@@ -86,6 +87,13 @@ class PopularItems(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    card: ClassVar[Card] = Card(
+        name="popular-items",
+        label="Popular items",
+        order=10,
+        sentence="Popular items, drawn at random, replace some items of each list (Zhu et al. 2023).",
+    )
+
     mixed: int = Field(default=5, ge=0)
     top: int = Field(default=100, ge=1)
 
@@ -95,10 +103,12 @@ class PopularItems(BaseModel):
             raise ValueError(f"mixed is {self.mixed}, more than the {self.top} items (top) to draw from")
         return self
 
-    def protect(self, seen: Interactions, seed: int) -> Defence:
-        """Return the defence of a victim that was trained on ``seen``, the users numbered as there."""
+    def protect(self, seen: Interactions, seed: int, *, by_list: bool = False) -> Defence:
+        """Return the defence of a victim that was trained on ``seen``; see :class:`DefenceSpec`."""
         popular = np.argsort(-seen.popularity, kind="stable")[: self.top]
-        return _Mixing(mixed=self.mixed, kind="popular items", pool=popular, seen=seen, seed=seed)
+        return _Mixing(
+            mixed=self.mixed, kind="popular items", pool=popular, seen=seen, seed=seed, by_list=by_list
+        )
 
 
 class RandomItems(BaseModel):
@@ -114,12 +124,20 @@ class RandomItems(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    card: ClassVar[Card] = Card(
+        name="random-items",
+        label="Random items",
+        order=20,
+        sentence="Items drawn at random from the catalogue replace some items of each list.",
+    )
+
     changed: int = Field(default=5, ge=0)
 
-    def protect(self, seen: Interactions, seed: int) -> Defence:
-        """Return the defence of those whose histories ``seen`` are never served, numbered as there."""
+    def protect(self, seen: Interactions, seed: int, *, by_list: bool = False) -> Defence:
+        """Return the defence of those whose histories ``seen`` are never served; see :class:`DefenceSpec`."""
+        pool = np.arange(seen.n_items)
         return _Mixing(
-            mixed=self.changed, kind="random items", pool=np.arange(seen.n_items), seen=seen, seed=seed
+            mixed=self.changed, kind="random items", pool=pool, seen=seen, seed=seed, by_list=by_list
         )
 
 
@@ -204,10 +222,6 @@ class _Mixing:
     seed: int
     by_list: bool = False
 
-    def shown(self, histories: Interactions) -> Defence:
-        """Return the same defence for the users of ``histories``."""
-        return replace(self, seen=histories, by_list=True)
-
     @cached_property
     def ranks(self) -> Int64[np.ndarray, "I"]:
         """The place of each item in ``pool``, or -1."""
@@ -215,7 +229,7 @@ class _Mixing:
         ranks[self.pool] = np.arange(len(self.pool))
         return ranks
 
-    def apply(self, users: Int64[np.ndarray, "Q"], lists: TopK) -> TopK:
+    def apply(self, queries: Queries, lists: TopK) -> TopK:
         """Return the mixed lists, without scores: those would tell the mixed items from the others.
 
         Raises:
@@ -226,9 +240,11 @@ class _Mixing:
             raise ValueError(f"{self.mixed} {self.kind} cannot be mixed into lists of {k}")
         if self.mixed == 0:
             return lists
-        served = lists.items.copy()
+        shown = queries.histories
+        mixing = self if shown is None else replace(self, seen=shown, by_list=True)
+        users, served = queries.numbers, lists.items.copy()
         for rows in user_blocks(users):
-            served[rows] = self._mixed(users[rows], served[rows])
+            served[rows] = mixing._mixed(users[rows], served[rows])
         return TopK(items=served)
 
     def _mixed(self, users: Int64[np.ndarray, "B"], items: Int64[np.ndarray, "B k"]) -> np.ndarray:

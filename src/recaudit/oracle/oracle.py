@@ -1,195 +1,121 @@
-"""The black box: top-k lists out, a ledger of what was asked, a hard budget."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+"""The black box: top-k lists out, a log of what was asked and answered, a hard budget."""
 
 import numpy as np
 from jaxtyping import Int64
 
-from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.protocol import ReadsHistories, Recommender, TopK, reading
-from recaudit.models.ranking import top_k
-from recaudit.oracle.defences import Defence, DefendsHistories, defending
+from recaudit.models.protocol import TopK
+from recaudit.oracle.defences import Defence
+from recaudit.oracle.log import Exchange, Ledger, QueryLog
+from recaudit.victims.protocol import Abilities, Queries, Victim
 
-__all__ = ["BudgetExceeded", "Ledger", "Oracle"]
+__all__ = ["BudgetExceeded", "Ledger", "NotAllowed", "Oracle"]
 
 
 class BudgetExceeded(RuntimeError):
     """A query would ask for more lists than the budget has left; none was served."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ledger:
-    """What an oracle has given away: lists as they were served, after the defence.
-
-    Args:
-        lists: lists served, by user number or by history, repeated ones counted again.
-        users: distinct users whose list was served by their number.
-        items: distinct items that the lists revealed.
-        calls: requests answered, whatever the number of lists in each.
-        sequences: distinct sessions whose histories were shown; one that grows stays one.
-    """
-
-    lists: int
-    users: int
-    items: int
-    calls: int = 0  # these two came later than the first stored ledgers
-    sequences: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Answers:
-    """What answers for a victim, which stays in the closures of these functions.
-
-    Args:
-        numbers: serves users by their numbers.
-        histories: serves users by their histories, where ``refusal`` gives no reason not to.
-        refusal: tells why no history is read, in words that "and reads no histories" may follow.
-    """
-
-    numbers: Callable[[Int64[np.ndarray, "Q"]], TopK]
-    histories: Callable[[Interactions], TopK] | None
-    refusal: Callable[[], str | None]
+class NotAllowed(RuntimeError):
+    """A query asks about users whom the attacker may not ask about; nothing was served."""
 
 
 class Oracle:
     """A victim as an outsider meets it: who asks for lists gets items in order, and nothing else.
 
-    Lists are asked for by user number, or by histories that are shown, where the victim reads any. Victim and
-    defence stay in closures: no attribute leads to them. Scores never leave.
+    Lists are asked for by user number, or by histories that are shown, where the victim answers for
+    histories: any history may be shown. Victim and defence stay in a closure: no attribute leads to them.
+    Scores never leave.
 
     Args:
-        victim: the recommender to ask.
-        seen: the victim's training histories, excluded from its lists.
+        victim: what is asked.
+        allowed: numbers of the users who may be asked about; repeated ones count once.
         k: length of the lists.
         budget: lists that may be served in all; ``None`` for no limit.
         defence: changes the lists before they are served; ``None`` for the victim's own.
+
+    Raises:
+        UsageError: where the victim serves no list of ``k`` items.
     """
 
     def __init__(
         self,
-        victim: Recommender,
-        seen: Interactions,
+        victim: Victim,
         *,
+        allowed: Int64[np.ndarray, "A"],
         k: int,
         budget: int | None = None,
         defence: Defence | None = None,
     ) -> None:
-        by_number = defending(defence, victim, seen)
-
-        def serve(users: Int64[np.ndarray, "Q"]) -> TopK:
-            lists = top_k(victim, users, seen, k)
-            return lists if by_number is None else by_number.apply(users, lists)
-
-        def serve_shown(histories: Interactions) -> TopK:
-            if histories.n_items != victim.n_items:
-                raise ValueError(
-                    f"histories over {histories.n_items} items were shown; the catalogue has {victim.n_items}"
-                )
-            users = np.arange(histories.n_users)
-            lists = top_k(reading(victim, histories), users, histories, k)
-            by_list = defending(defence, victim, histories)
-            return lists if by_list is None else by_list.apply(users, lists)
-
-        def refusal() -> str | None:
-            if not isinstance(victim, ReadsHistories):
-                return f"the victim ({type(victim).__name__}) knows its users by number alone"
-            if defence is not None and not isinstance(defence, DefendsHistories):
-                return f"the defence ({type(defence).__name__}) knows users by number alone"
-            return None
-
-        answers = _Answers(numbers=serve, histories=serve_shown, refusal=refusal)
-        self._open(answers, victim.n_users, budget)
-
-    @classmethod
-    def serving(
-        cls,
-        serve: Callable[[Int64[np.ndarray, "Q"]], TopK],
-        *,
-        n_users: int,
-        budget: int | None = None,
-    ) -> "Oracle":
-        """Return the oracle of a service that decides by itself what each user is served.
-
-        It reads no histories: it serves users by their numbers alone.
-
-        Args:
-            serve: returns the lists of users ``0..n_users-1``; it stays in a closure, with all that it knows.
-            n_users: number of users who may be asked about.
-            budget: lists that may be served in all; ``None`` for no limit.
-        """
-
-        def answer(users: Int64[np.ndarray, "Q"]) -> TopK:
-            return serve(users)
-
-        def refusal() -> str:
-            return "this service knows its users by number alone"
-
-        oracle = cls.__new__(cls)
-        oracle._open(_Answers(numbers=answer, histories=None, refusal=refusal), n_users, budget)
-        return oracle
-
-    def _open(self, answers: _Answers, n_users: int, budget: int | None) -> None:
-        """Begin with an empty ledger."""
-        self._budget = budget
-        self._serve = answers
-        self._n_users = n_users
-        self._lists = 0
-        self._calls = 0
-        self._users: set[int] = set()
-        self._items: set[int] = set()
-        self._sequences: set[int | str] = set()
-
-    def query(self, users: Int64[np.ndarray, "Q"]) -> TopK:
-        """Return the lists of ``users``, without scores.
-
-        Raises:
-            BudgetExceeded: before anything is served, where fewer lists are left than ``users`` asks for.
-            IndexError: where a user does not exist.
-        """
-        if len(users) and not (users.min() >= 0 and users.max() < self._n_users):
-            raise IndexError(
-                f"users must lie in 0..{self._n_users - 1}; asked for {users.min()}..{users.max()}"
+        abilities = victim.abilities
+        if abilities.longest is not None and k > abilities.longest:
+            raise UsageError(
+                f"k: lists of {k} items, but the victim's lists have at most {abilities.longest}; lower k"
             )
-        self.check_budget(len(users))
-        lists = self._counted(self._serve.numbers(users))
-        self._users.update(users.tolist())
-        return lists
 
-    def query_histories(self, histories: Interactions) -> TopK:
-        """Return the lists of users who are shown by their histories, in order, without scores.
+        def serve(queries: Queries) -> np.ndarray:
+            lists = victim.recommend(queries, k)
+            served = lists.items if defence is None else defence.apply(queries, lists).items
+            if served.shape != (len(queries), k):
+                raise ValueError(f"lists {served.shape} were served for {len(queries)} queries of {k} items")
+            return served.astype(np.int64)
 
-        What a history holds is left out of its list as seen. The same history gets the same list, whoever's
-        it is said to be. ``histories.user_ids`` name the sessions that the ledger counts: a session keeps its
-        id while its history grows from call to call.
+        self._serve = serve
+        self._abilities = abilities
+        self._allowed = np.unique(allowed)
+        self._budget = budget
+        self._exchanges: list[Exchange] = []
 
-        Args:
-            histories: those to be served, over the victim's catalogue.
+    def query(self, queries: Queries) -> TopK:
+        """Return the list of each query, in order, without scores.
+
+        What a shown history holds is left out of its list as seen. The same history gets the same list,
+        whoever's it is said to be.
 
         Raises:
-            BudgetExceeded: before anything is served, where fewer lists are left than there are histories.
-            UsageError: before anything is served, where the victim or its defence reads no histories.
-            ValueError: where the histories are over a catalogue of another size.
+            BudgetExceeded: before anything is served, where fewer lists are left than are asked for.
+            NotAllowed: before anything is served, where a user may not be asked about.
+            UsageError: before anything is served, where the victim does not answer such queries.
+            ValueError: where shown histories are over a catalogue of another size.
         """
-        self.check_reads_histories()
-        self.check_budget(histories.n_users)
-        assert self._serve.histories is not None
-        lists = self._counted(self._serve.histories(histories))
-        self._sequences.update(histories.user_ids.to_list())
-        return lists
+        if queries.users is None:
+            self.check_reads_histories()
+        else:
+            self._check_users(queries.users)
+            # A caller may write to an array later: the log keeps what was asked.
+            queries = Queries(users=queries.users.copy())
+        self.check_budget(len(queries))
+        items = self._serve(queries)
+        kept = items.astype(np.int32)
+        kept.flags.writeable = False
+        self._exchanges.append(Exchange(queries=queries, items=kept))
+        return TopK(items=items)
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the victim can be asked, and what its lists are like."""
+        return self._abilities
+
+    @property
+    def log(self) -> QueryLog:
+        """What was asked and answered so far."""
+        return QueryLog(exchanges=tuple(self._exchanges))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The counts of the log."""
+        return self.log.ledger
 
     def check_reads_histories(self) -> None:
-        """Ask nothing, and raise what :meth:`query_histories` would where no history is read.
+        """Ask nothing, and raise what :meth:`query` would where histories are shown to who reads none.
 
         Raises:
-            UsageError: where the victim or its defence reads no histories.
+            UsageError: where the victim answers for users by number alone.
         """
-        why = self._serve.refusal()
-        if why is not None:
+        if not self._abilities.by_history:
             raise UsageError(
-                f"{why} and reads no histories; audit a model that reads them (sasrec, stamp, gru4rec), or "
-                "leave out attacks that synthesise histories"
+                "the victim knows its users by number alone and reads no histories; audit a model that reads "
+                "them (such as sasrec, stamp or gru4rec), or leave out attacks that synthesise histories"
             )
 
     def check_budget(self, lists: int) -> None:
@@ -198,25 +124,19 @@ class Oracle:
         Raises:
             BudgetExceeded: where fewer than ``lists`` are left.
         """
-        if self._budget is not None and self._lists + lists > self._budget:
-            left = self._budget - self._lists
+        served = sum(len(one.items) for one in self._exchanges)
+        if self._budget is not None and served + lists > self._budget:
+            left = self._budget - served
             raise BudgetExceeded(f"{lists} lists asked for, {left} of the budget of {self._budget} left")
 
-    def _counted(self, served: TopK) -> TopK:
-        """Enter lists into the ledger and return them without scores."""
-        lists = TopK(items=served.items)
-        self._calls += 1
-        self._lists += len(lists.items)
-        self._items.update(np.unique(lists.items[lists.items >= 0]).tolist())
-        return lists
-
-    @property
-    def ledger(self) -> Ledger:
-        """What has been given away so far."""
-        return Ledger(
-            lists=self._lists,
-            users=len(self._users),
-            items=len(self._items),
-            calls=self._calls,
-            sequences=len(self._sequences),
-        )
+    def _check_users(self, users: Int64[np.ndarray, "Q"]) -> None:
+        """Refuse users who may not be asked about."""
+        if not self._abilities.by_user:
+            raise UsageError("users were asked about by number; the victim answers for shown histories alone")
+        others = np.setdiff1d(users, self._allowed)
+        if len(others):
+            some = ", ".join(map(str, others[:5].tolist())) + (", …" if len(others) > 5 else "")
+            raise NotAllowed(
+                f"the attacker may ask about {len(self._allowed)} users, and not about {some}; no list was "
+                "served"
+            )

@@ -15,6 +15,7 @@ from recaudit.models.zoo.baselines import PopularityRecommender
 from recaudit.oracle.defences import MembershipDefence, RandomItems, noisy
 from recaudit.oracle.draws import drawn, user_blocks, user_numbers
 from recaudit.rng import child_seed
+from recaudit.victims.protocol import Queries
 
 __all__ = ["FOLDING", "SERVINGS", "Service", "Serving", "served"]
 
@@ -111,7 +112,7 @@ def served(
         lists[strangers] = _popular(serving, service.trained.popularity, users, strangers, k=k, seed=seed)
     if defence.random_items:
         protection = RandomItems(changed=defence.random_items).protect(users, seed)
-        lists[ranked] = protection.apply(ranked, TopK(items=lists[ranked])).items
+        lists[ranked] = protection.apply(Queries(users=ranked), TopK(items=lists[ranked])).items
     return lists
 
 

@@ -1,6 +1,6 @@
-"""Finished stages on disk, each under the hash of all that its result depends on."""
+"""The pipeline: nodes, the cache of their results, the store that keeps them, and the scheduler."""
 
-from recaudit.pipeline.stages import Piece, Stage, StoredStage, versions
+from recaudit.pipeline.keys import Artifact, Key, StoredNode, versions
 from recaudit.pipeline.store import Store
 
-__all__ = ["Piece", "Stage", "Store", "StoredStage", "versions"]
+__all__ = ["Artifact", "Key", "Store", "StoredNode", "versions"]

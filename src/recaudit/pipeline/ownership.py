@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from recaudit.errors import UsageError
-from recaudit.pipeline.stages import DESCRIPTION, HASH, KINDS, TENSORS, fits
+from recaudit.pipeline.keys import DESCRIPTION, HASH, KINDS, TENSORS, fits
 
 __all__ = ["DOOMED", "LOCKS", "MARKER", "MARKING", "PARTIAL", "PARTIAL_NAME", "check_folder", "is_ours"]
 

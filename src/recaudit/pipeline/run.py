@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
-from recaudit.pipeline.memo import Memo
+from recaudit.pipeline.cache import Cache
 from recaudit.rng import child_seed
 
 __all__ = ["Progress", "Run", "no_progress"]
@@ -29,13 +29,13 @@ class Run:
         seed: names the random streams; see :mod:`recaudit.rng`.
         device: a torch device, such as ``"cpu"``, ``"cuda"`` or ``"mps"``.
         progress: told how far the work has come.
-        memo: shared results.
+        cache: shared results.
     """
 
     seed: int
     device: str = "cpu"
     progress: Progress = no_progress
-    memo: Memo = field(default_factory=Memo)
+    cache: Cache = field(default_factory=Cache)
 
     def child(self, *path: str | int) -> "Run":
         """Return the same circumstances with the seed of the stream named ``path``."""

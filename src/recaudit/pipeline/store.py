@@ -12,6 +12,21 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load
 
 from recaudit.errors import UsageError
+from recaudit.pipeline.keys import (
+    FIELDS,
+    HASH,
+    KINDS,
+    TENSORS,
+    Artifact,
+    Damaged,
+    Key,
+    StoredNode,
+    checked,
+    description,
+    other_versions,
+    rendered,
+    write_files,
+)
 from recaudit.pipeline.ownership import (
     DOOMED,
     LOCKS,
@@ -21,21 +36,6 @@ from recaudit.pipeline.ownership import (
     PARTIAL_NAME,
     check_folder,
     is_ours,
-)
-from recaudit.pipeline.stages import (
-    FIELDS,
-    HASH,
-    KINDS,
-    TENSORS,
-    Damaged,
-    Piece,
-    Stage,
-    StoredStage,
-    checked,
-    description,
-    other_versions,
-    rendered,
-    write_files,
 )
 
 __all__ = ["Store"]
@@ -80,7 +80,7 @@ class Store:
         except OSError as error:
             raise self._refusal(error, "cannot be read") from None
 
-    def read(self, stage: Stage) -> Piece | None:
+    def read(self, stage: Key) -> Artifact | None:
         """Return the stored result; ``None`` where there is none, or where it is damaged, which is told."""
         folder = self._place(stage)
         try:
@@ -91,9 +91,9 @@ class Store:
             self._say(f"{folder}: {error}; it is computed again")
             return None
         costs = {name: stored[name] for name in ("seconds", "elapsed")}
-        return Piece(tensors=load(content), facts=stored["facts"], **costs)
+        return Artifact(tensors=load(content), facts=stored["facts"], **costs)
 
-    def write(self, stage: Stage, piece: Piece) -> None:
+    def write(self, stage: Key, artifact: Artifact) -> None:
         """Store a result, whole or not at all; a whole one that another process stored meanwhile stays.
 
         Raises:
@@ -101,12 +101,12 @@ class Store:
         """
         self._make()
         try:
-            self._write(stage, piece)
+            self._write(stage, artifact)
         except OSError as error:
             raise self._refusal(error) from None
 
     @contextmanager
-    def lock(self, stage: Stage) -> Iterator[None]:
+    def lock(self, stage: Key) -> Iterator[None]:
         """Hold the lock of who computes and writes ``stage``; it waits for another's end.
 
         Raises:
@@ -123,14 +123,14 @@ class Store:
         finally:
             lock.release()
 
-    def busy(self, stage: Stage) -> bool:
+    def busy(self, stage: Key) -> bool:
         """Whether another process is computing ``stage`` right now."""
         try:
             return self._held(stage.hash)
         except OSError as error:
             raise self._refusal(error) from None
 
-    def stages(self) -> Iterator[StoredStage]:
+    def stages(self) -> Iterator[StoredNode]:
         """Yield the stored stages, by kind and hash; what is damaged is told and left out.
 
         So is what another version wrote where it lacks something that this one needs.
@@ -149,7 +149,7 @@ class Store:
                 continue
             described = len(rendered({key: value for key, value in stored.items() if key != "sha256"}))
             known = {name: stored[name] for name in FIELDS if name != "files"}
-            yield StoredStage(**known, size=stored["files"][TENSORS]["bytes"] + described, folder=folder)
+            yield StoredNode(**known, size=stored["files"][TENSORS]["bytes"] + described, folder=folder)
 
     def garbage(self) -> Iterator[tuple[Path, str]]:
         """Yield what no run can use, and why: leftovers of killed processes, damaged and outdated stages.
@@ -252,18 +252,18 @@ class Store:
         except Timeout:
             return True
 
-    def _place(self, stage: Stage) -> Path:
+    def _place(self, stage: Key) -> Path:
         return self.folder / stage.kind / stage.hash
 
     def _lock_file(self, digest: str) -> Path:
         return self.folder / LOCKS / f"{digest}.lock"
 
-    def _write(self, stage: Stage, piece: Piece) -> None:
+    def _write(self, stage: Key, artifact: Artifact) -> None:
         # The hash in the name tells whose lock is held while the folder is being filled.
         partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{PARTIAL}{stage.hash}-"))
         try:
             partial.chmod(self.folder.stat().st_mode)
-            write_files(stage, piece, partial)
+            write_files(stage, artifact, partial)
             place = self._place(stage)
             place.parent.mkdir(exist_ok=True)
             if not self._took(partial, place):

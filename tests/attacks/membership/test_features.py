@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import examples
 from recaudit.attacks.membership import features
 from recaudit.attacks.membership.features import (
     BLIND_NAMES,
@@ -98,7 +99,7 @@ def plain_rich(space, data, lists, user):
     return found | {f"difference {d}": x for d, x in enumerate(leading, start=1)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([1, 5, 40]), st.sampled_from([1, 7, 12]))
 def test_rich_features_are_those_of_a_loop_over_users(seed, k, size):
     space, data, lists = random_case(seed, k=min(k, 31), size=size)
@@ -110,7 +111,7 @@ def test_rich_features_are_those_of_a_loop_over_users(seed, k, size):
         np.testing.assert_allclose(found[user], [plain[name] for name in RICH_NAMES], atol=2e-6, rtol=2e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["uniform", "rank"]))
 def test_difference_vectors_are_those_of_a_loop_over_users(seed, weights):
     space, data, lists = random_case(seed)

@@ -10,8 +10,9 @@ import pytest
 from recaudit.audit.spec import audit_spec
 from recaudit.cli.spec_file import read_yaml
 from recaudit.experiments.grid import narrowed, parse_only
-from recaudit.experiments.results import COLUMNS
-from recaudit.experiments.papers import grid_names, load_grid, published, with_published
+from recaudit.experiments.papers import grid_names, load_grid
+from recaudit.experiments.papers.published import published, with_published
+from recaudit.experiments.table import COLUMNS
 
 NAMES = tuple(name for name in grid_names() if name.startswith("hu2023/"))
 

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from recaudit.experiments.grid import Grid, narrowed
-from recaudit.experiments.results import COLUMNS
-from recaudit.experiments.papers import load_grid, published, with_published
+from recaudit.experiments.papers import load_grid
+from recaudit.experiments.papers.published import published, with_published
+from recaudit.experiments.table import COLUMNS
 
 TABLES = ("zhu2023/table4", "zhu2023/table5", "zhu2023/table7")
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from recaudit.attacks.membership.classifiers import Logistic, LogOdds
-from recaudit.attacks.membership.shadows import Lists, Table, Trial, labels_of
+from recaudit.attacks.membership.shadows import Lists, ShadowTable, Trial, labels_of
 
 __all__ = ["ItemLikelihood", "ListLikelihood", "calibrated"]
 
@@ -150,7 +150,7 @@ def places(trial: Trial, n_items: int) -> Places:
     )
 
 
-def calibrated(statistic: Statistic, table: Table, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+def calibrated(statistic: Statistic, table: ShadowTable, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     """Return what tells the log-odds of lists from a statistic of their trials.
 
     A logistic regression of the label on the statistic, over the shadows that play the target (Platt 1999),

@@ -8,7 +8,7 @@ against the other pairs, and every trial compares a list with J/2 - 1 models tha
 that do not. A target's list is held against the same numbers, once for each pair left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,7 @@ from recaudit.attacks.membership.knowledge import ItemSpace, Listed, MembershipK
 from recaudit.data.interactions import Interactions
 from recaudit.rng import child_seed, numpy_generator
 
-__all__ = ["AuditorTable", "Evidence", "Lists", "StrangerTable", "Table", "Trial", "labels_of"]
+__all__ = ["Evidence", "Lists", "ShadowTable", "Strangers", "Trial", "labels_of"]
 
 # Parts of the shadow models, or of the users, that the rich classifier is cross-fitted over.
 FOLDS = 4
@@ -63,28 +63,61 @@ class Trial:
     inside: bool | None = None
 
 
-class AuditorTable:
-    """Shadow models that were trained on the candidates themselves.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Strangers:
+    """What shadow models that know none of the candidates serve them.
+
+    Args:
+        histories: the candidates' histories.
+        lists: each model's list for each candidate.
+    """
+
+    histories: Interactions
+    lists: Int64[np.ndarray, "J C k"]
+
+
+class ShadowTable:
+    """Shadow models by side and pair of each user, and what is learned from them.
+
+    The models were trained on the candidates themselves (the auditor's), or on users of the attacker alone: then
+    only models that do not know a user stand in a trial's reference, as of a candidate there are no others. The
+    rich classifier is cross-fitted, over pairs of models or, so that it knows the attacker's users no better than
+    the candidates, over users.
 
     Args:
         space: the attacker's items.
-        listed: what the candidates are served by the shadow models.
+        listed: what the users that the models were drawn from are served by them.
         rich: settings of the rich classifier.
-        seed: names the classifiers' random streams.
+        seed: names the classifiers' random streams, and the users' parts.
+        strangers: the candidates, where they are others than the users of ``listed``.
 
     Raises:
         ValueError: where a user is not inside half of the models, or there are fewer than two models.
     """
 
-    def __init__(self, *, space: ItemSpace, listed: Listed, rich: Boosting, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        space: ItemSpace,
+        listed: Listed,
+        rich: Boosting,
+        seed: int,
+        strangers: Strangers | None = None,
+    ) -> None:
         self.space, self.rich, self.seed = space, rich, seed
-        self.histories, self.listed = listed.histories, listed
+        self.listed, self.strangers = listed, strangers
         self.items = sides(listed.lists, listed.inside)
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs of shadow models a user, H = J/2."""
+        return len(self.items[0])
 
     @cached_property
     def features(self) -> Float64[np.ndarray, "2 H U F"]:
         """Rich features of the shadow lists."""
-        return sides(_features(self.space, self.histories, self.listed.lists), self.listed.inside)
+        listed = self.listed
+        return sides(_features(self.space, listed.histories, listed.lists), listed.inside)
 
     @cached_property
     def classifier(self) -> LogOdds:
@@ -96,154 +129,83 @@ class AuditorTable:
         """Each side of each pair plays against the other pairs."""
         shadows = self._shadows
         return tuple(
-            Trial(played=shadows[side, pair], reference=shadows[:, self._others(pair)], inside=bool(side))
+            Trial(played=shadows[side, pair], reference=self._others(pair), inside=bool(side))
             for pair in range(self.n_pairs)
             for side in (0, 1)
         )
 
-    def asked(self, items: Int64[np.ndarray, "U k"]) -> tuple[Trial, ...]:
-        """Return the trials of served lists: one a pair that is left out."""
-        features = rich_features(self.space, self.histories, items)
-        logits = [fitted(features) for fitted in self._cross_fitted]
+    def asked(self, items: Int64[np.ndarray, "C k"]) -> tuple[Trial, ...]:
+        """Return the trials of served lists.
+
+        There is one for each pair that is left out or, of strangers, one for each run of J/2 - 1 shadow models,
+        each model in as many.
+        """
+        histories = self.listed.histories if self.strangers is None else self.strangers.histories
+        features = rich_features(self.space, histories, items)
+        references = self._pairs() if self.strangers is None else self._runs(self.strangers)
         return tuple(
-            Trial(
-                played=Lists(items=items, features=features, logits=logits[pair % len(logits)]),
-                reference=self._shadows[:, self._others(pair)],
-            )
-            for pair in range(self.n_pairs)
+            Trial(played=Lists(items=items, features=features, logits=fitted(features)), reference=reference)
+            for fitted, reference in references
         )
 
-    @property
-    def n_pairs(self) -> int:
-        """Number of pairs of shadow models a user, H = J/2."""
-        return len(self.items[0])
+    def _pairs(self) -> Iterator[tuple[LogOdds, Lists]]:
+        """Yield a classifier and the reference for each pair that is left out."""
+        for pair in range(self.n_pairs):
+            yield self._cross_fitted[pair % len(self._cross_fitted)], self._others(pair)
+
+    def _runs(self, strangers: Strangers) -> Iterator[tuple[LogOdds, Lists]]:
+        """Yield a classifier and the candidates' lists by each run of J/2 - 1 models."""
+        n_models, known = len(strangers.lists), self._strangers_features
+        for first in range(n_models):
+            models = (first + np.arange(self.n_pairs - 1)) % n_models
+            fitted = self._cross_fitted[first % len(self._cross_fitted)]
+            lists, features = strangers.lists[models], known[models]
+            reference = Lists(items=lists, features=features, logits=_log_odds(fitted, features))
+            yield fitted, reference[None]
+
+    @cached_property
+    def _strangers_features(self) -> Float64[np.ndarray, "J C F"]:
+        if self.strangers is None:
+            return np.empty((0, 0, 0))
+        return _features(self.space, self.strangers.histories, self.strangers.lists)
+
+    def _others(self, pair: int) -> Lists:
+        """Return the lists of the other pairs' models: of both sides, or of those that do not know the user."""
+        known_sides = slice(2 if self.strangers is None else 1)
+        return self._shadows[known_sides, np.delete(np.arange(self.n_pairs), pair)]
 
     @cached_property
     def _shadows(self) -> Lists:
         logits = np.empty(self.features.shape[:-1])
         for part, fitted in enumerate(self._cross_fitted):
-            pairs = np.arange(part, self.n_pairs, len(self._cross_fitted))
-            logits[:, pairs] = _log_odds(fitted, self.features[:, pairs])
+            logits[:, self._parts == part] = _log_odds(fitted, self.features[:, self._parts == part])
         return Lists(items=self.items, features=self.features, logits=logits)
 
     @cached_property
+    def _parts(self) -> Int64[np.ndarray, "H U"]:
+        """The part of each user's pair: its rows are kept from one of the cross-fitted classifiers."""
+        n_users = self.listed.histories.n_users
+        if self.strangers is None:
+            parts = np.arange(self.n_pairs)[:, None] % FOLDS
+        else:
+            parts = numpy_generator(self.seed, "parts").permutation(n_users) % min(FOLDS, n_users)
+        return np.broadcast_to(parts, (self.n_pairs, n_users))
+
+    @cached_property
     def _cross_fitted(self) -> tuple[LogOdds, ...]:
-        """Return classifiers; the one at ``pair % FOLDS`` was fitted without that pair."""
+        """Return classifiers; each was fitted without the rows of its part."""
         _check_pairs(self.n_pairs)
-        parts = np.arange(self.n_pairs) % FOLDS
         return tuple(
-            self.rich.fit(*_rows(self.features[:, parts != part]), child_seed(self.seed, "part", part))
-            for part in range(min(FOLDS, self.n_pairs))
+            self.rich.fit(*_rows(self.features[:, self._parts != part]), child_seed(self.seed, "part", part))
+            for part in range(int(self._parts.max()) + 1)
         )
-
-    def _others(self, pair: int) -> Int64[np.ndarray, "R"]:
-        return np.delete(np.arange(self.n_pairs), pair)
-
-
-class StrangerTable:
-    """Shadow models over the attacker's own users, and what they serve candidates, whom none of them knows.
-
-    Only models that do not know a user stand in a trial's reference: of a candidate there are no others. The
-    rich classifier is cross-fitted over users, so that it knows its own users no better than the candidates.
-
-    Args:
-        space: the attacker's items.
-        listed: what the attacker's own users are served by the shadow models.
-        histories: the candidates' histories.
-        lists: what the candidates are served by the same models.
-        rich: settings of the rich classifier.
-        seed: names the classifiers' random streams, and the users' parts.
-
-    Raises:
-        ValueError: as :class:`AuditorTable` does.
-    """
-
-    def __init__(
-        self,
-        *,
-        space: ItemSpace,
-        listed: Listed,
-        histories: Interactions,
-        lists: Int64[np.ndarray, "J C k"],
-        rich: Boosting,
-        seed: int,
-    ) -> None:
-        self.space, self.rich, self.seed = space, rich, seed
-        self.own, self.histories, self.listed = listed.histories, histories, listed
-        self.items, self.lists = sides(listed.lists, listed.inside), lists
-
-    @cached_property
-    def features(self) -> Float64[np.ndarray, "2 H U F"]:
-        """Rich features of the shadow lists of the attacker's own users."""
-        return sides(_features(self.space, self.own, self.listed.lists), self.listed.inside)
-
-    @cached_property
-    def classifier(self) -> LogOdds:
-        """The rich classifier, fitted to all lists of the attacker's own users."""
-        return self.rich.fit(*_rows(self.features), self.seed)
-
-    @cached_property
-    def trials(self) -> tuple[Trial, ...]:
-        """Each side of each pair plays against the other pairs' models that do not know the user."""
-        logits = np.empty(self.features.shape[:-1])
-        for part, fitted in enumerate(self._cross_fitted):
-            users = self._parts == part
-            logits[:, :, users] = _log_odds(fitted, self.features[:, :, users])
-        shadows = Lists(items=self.items, features=self.features, logits=logits)
-        n_pairs = self.items.shape[1]
-        return tuple(
-            Trial(
-                played=shadows[side, pair],
-                reference=shadows[:1, np.delete(np.arange(n_pairs), pair)],
-                inside=bool(side),
-            )
-            for pair in range(n_pairs)
-            for side in (0, 1)
-        )
-
-    def asked(self, items: Int64[np.ndarray, "C k"]) -> tuple[Trial, ...]:
-        """Return the trials of served lists: one a run of J/2 - 1 shadow models, each model in as many."""
-        features = rich_features(self.space, self.histories, items)
-        n_models, length = len(self.lists), self.items.shape[1] - 1
-        trials = []
-        for first in range(n_models):
-            models = (first + np.arange(length)) % n_models
-            fitted = self._cross_fitted[first % len(self._cross_fitted)]
-            known = self._candidates_features[models]
-            reference = Lists(items=self.lists[models], features=known, logits=_log_odds(fitted, known))
-            played = Lists(items=items, features=features, logits=fitted(features))
-            trials.append(Trial(played=played, reference=reference[None]))
-        return tuple(trials)
-
-    @cached_property
-    def _candidates_features(self) -> Float64[np.ndarray, "J C F"]:
-        return _features(self.space, self.histories, self.lists)
-
-    @cached_property
-    def _parts(self) -> Int64[np.ndarray, "U"]:
-        n_users = self.own.n_users
-        return numpy_generator(self.seed, "parts").permutation(n_users) % min(FOLDS, n_users)
-
-    @cached_property
-    def _cross_fitted(self) -> tuple[LogOdds, ...]:
-        """Return classifiers; each was fitted without the users of its part."""
-        _check_pairs(self.items.shape[1])
-        return tuple(
-            self.rich.fit(
-                *_rows(self.features[:, :, self._parts != part]), child_seed(self.seed, "part", part)
-            )
-            for part in range(self._parts.max() + 1)
-        )
-
-
-Table = AuditorTable | StrangerTable
 
 
 class Evidence:
-    """An attacker's knowledge with what his attacks share, computed once and when it is first needed.
+    """An attacker's knowledge with what their attacks share, computed once and when it is first needed.
 
     Args:
-        knowledge: what he may see.
+        knowledge: what they may see.
         seed: names the shared classifiers' random streams.
         rich: settings of the rich classifier.
     """
@@ -253,7 +215,7 @@ class Evidence:
         self.rich = Boosting() if rich is None else rich
 
     @cached_property
-    def auditor(self) -> AuditorTable:
+    def auditor(self) -> ShadowTable:
         """The table of ``knowledge.auditor``.
 
         Raises:
@@ -261,7 +223,7 @@ class Evidence:
         """
         if self.knowledge.auditor is None:
             raise ValueError("this attack needs shadow models over the candidates (knowledge.auditor)")
-        return AuditorTable(
+        return ShadowTable(
             space=self.knowledge.space,
             listed=self.knowledge.auditor,
             rich=self.rich,
@@ -269,7 +231,7 @@ class Evidence:
         )
 
     @cached_property
-    def own(self) -> StrangerTable:
+    def own(self) -> ShadowTable:
         """The table of ``knowledge.own``.
 
         Raises:
@@ -278,11 +240,10 @@ class Evidence:
         known = self.knowledge
         if known.own is None or known.own_lists is None:
             raise ValueError("this attack needs shadow models over the attacker's own users (knowledge.own)")
-        return StrangerTable(
+        return ShadowTable(
             space=known.space,
             listed=known.own,
-            histories=known.candidates,
-            lists=known.own_lists,
+            strangers=Strangers(histories=known.candidates, lists=known.own_lists),
             rich=self.rich,
             seed=child_seed(self.seed, "own"),
         )
@@ -325,7 +286,7 @@ def _features(
 
 
 def _rows(
-    features: Float64[np.ndarray, "2 H U F"],
+    features: Float64[np.ndarray, "2 *A F"],
 ) -> tuple[Float64[np.ndarray, "N F"], Bool[np.ndarray, "N"]]:
     """Return the features as rows, and their labels: those of the second side are members'."""
     labels = np.zeros(features.shape[:-1], dtype=bool)

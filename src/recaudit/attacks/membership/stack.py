@@ -11,13 +11,13 @@ from jaxtyping import Float64, Int64
 
 from recaudit.attacks.membership.classifiers import Classifier
 from recaudit.attacks.membership.lira import ItemLikelihood, ListLikelihood
-from recaudit.attacks.membership.shadows import Table, Trial, labels_of
+from recaudit.attacks.membership.shadows import ShadowTable, Trial, labels_of
 
 __all__ = ["learn_stack"]
 
 
 def learn_stack(
-    table: Table, classifier: Classifier, seed: int
+    table: ShadowTable, classifier: Classifier, seed: int
 ) -> Callable[[Int64[np.ndarray, "U k"]], Float64[np.ndarray, "U"]]:
     """Return what tells the log-odds of served lists: the mean over their trials.
 

@@ -4,19 +4,16 @@ Yue, He, Zeng and McAuley: Black-Box Attacks on Sequential Recommenders via Data
 2021. Zhu et al. (2023, Table 8) compare their attacks with it.
 """
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from recaudit.attacks.base import Knowledge
+from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing.lists import ListedItems, stealing_loss
 from recaudit.attacks.stealing.synthesis import Drawing, Synthesised, synthesised
-from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
-from recaudit.models.fitting import unpacked
 from recaudit.models.protocol import TrainingLog
 from recaudit.models.ranking import top_k
 from recaudit.models.sequences import Prefixes, PrefixScores, SequenceNetwork
@@ -24,11 +21,11 @@ from recaudit.models.sequential import SequentialRecommender, SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
-from recaudit.pipeline import Piece, Stage
 from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
+from recaudit.vocabulary import Card
 
-__all__ = ["QSD_PROPER", "SyntheticQueries"]
+__all__ = ["QSD5", "QSD10", "QSD15", "QSD20", "QSD25", "QSD30", "QSD30_RANDOM", "SyntheticQueries"]
 
 
 class SyntheticQueries(BaseModel):
@@ -89,13 +86,49 @@ class SyntheticQueries(BaseModel):
         """Return how many lists are asked for where PTQ would ask for those of ``n_users``."""
         return round(self.times * n_users)
 
+    @property
+    def card(self) -> Card:
+        """The card; the paper's name where the settings are the paper's."""
+        random = self.drawing == "random"
+        items = f"{self.length:,} {'random ' if random else ''}item{'' if self.length == 1 else 's'}"
+        histories = (
+            f"Shows histories of {items}"
+            if random
+            else f"Grows histories of {items} by asking: a random item first, then one drawn from each list "
+            "that comes back"
+        )
+        often = "as many lists as PTQ" if self.times == 1 else f"{self.times:g} times as many lists as PTQ"
+        name = f"QSD{self.times:g}{'(random)' if random else ''}"
+        return Card(
+            name=name,
+            label=name,
+            order=10 + min(round(self.times), 80),  # after QSD, before the attacks with histories
+            sentence=f"{histories}. Asks for {often}, and learns from them alone to rank what they rank.",
+            needs=("lists",),
+        )
+
+    def asks(self, knowledge: Knowledge) -> int:
+        """Return the number of lists that the synthetic histories are paid with.
+
+        Raises:
+            UsageError: where the clone reads no histories, or histories of that length cannot be read, be
+                grown or be divided into those to learn from and to stop by.
+        """
+        lists = self.n_lists(len(knowledge.queried) + len(knowledge.validation))
+        self.attack(knowledge.clone)._checked(lists, knowledge.n_items)
+        return lists
+
+    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> SequentialRecommender:
+        """Return the clone; see :meth:`SyntheticQueriesAttack.steal`."""
+        return self.attack(knowledge.clone).steal(knowledge, oracle, run)
+
     def attack(self, clone: TrainedSpec) -> "SyntheticQueriesAttack":
         """Return the attack whose clone is of this model."""
         return SyntheticQueriesAttack(self, clone)
 
 
 class SyntheticQueriesAttack:
-    """Synthetic queries with their clone's model: a :class:`~recaudit.attacks.base.StealingAttack`."""
+    """Synthetic queries with their clone's model."""
 
     def __init__(self, settings: SyntheticQueries, clone: TrainedSpec) -> None:
         self.settings = settings
@@ -127,27 +160,6 @@ class SyntheticQueriesAttack:
         assert isinstance(network, SequenceNetwork)
         log = self._train(network.to(run.device), clone, found, run.child("synthetic queries"))
         return clone.recommender(network, knowledge.known, device=run.device, log=log)
-
-    def shared_stages(self, knowledge: Knowledge, run: Run) -> tuple[Stage, ...]:
-        """Return no stage: nothing that this attack does is shared."""
-        del knowledge, run
-        return ()
-
-    def share(self, knowledge: Knowledge, run: Run, position: int) -> None:
-        """Refuse: there are no shared stages.
-
-        Raises:
-            IndexError: always.
-        """
-        del knowledge, run
-        raise IndexError(f"there is no shared stage {position}")
-
-    def restore(self, piece: Piece, known: Interactions, run: Run) -> SequentialRecommender:
-        """Return the clone of the ``known`` users that ``piece`` was packed from."""
-        clone = self._reader()
-        model = clone.restore(piece.tensors, n_users=known.n_users, n_items=known.n_items)
-        unpacked(model, piece, run)
-        return model.shown(known)
 
     def _reader(self) -> SequentialSpec:
         """Return the clone's model, that reads as much as it is meant to."""
@@ -230,8 +242,5 @@ class SyntheticQueriesAttack:
         )
 
 
-QSD_PROPER: Mapping[str, SyntheticQueries] = {
-    **{f"QSD{times}": SyntheticQueries(times=times) for times in (5, 10, 15, 20, 25, 30)},
-    "QSD30(random)": SyntheticQueries(times=30, drawing="random"),
-}
-"""The settings that Zhu et al. name in Table 8, and the random histories of Yue et al. with as many lists."""
+QSD5, QSD10, QSD15, QSD20, QSD25, QSD30 = (SyntheticQueries(times=times) for times in (5, 10, 15, 20, 25, 30))
+QSD30_RANDOM = SyntheticQueries(times=30, drawing="random")

@@ -2,30 +2,65 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from recaudit.attacks.base import Knowledge
+from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
-from recaudit.models.fitting import fit_once, fit_stage, packed, spec_inputs, unpacked
+from recaudit.models.fitting import fit_node, packed, spec_inputs, unpacked
 from recaudit.models.networks import ItemTable, ItemVectors
 from recaudit.models.protocol import Recommender, TopK
 from recaudit.models.ranking import top_k
 from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec, plain_items
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
-from recaudit.pipeline import Piece, Stage
+from recaudit.pipeline.keys import Artifact
+from recaudit.pipeline.node import Codec, Node
 from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
+from recaudit.victims.protocol import Queries
+from recaudit.vocabulary import Card
 
-__all__ = ["ATTACKS", "Surrogate"]
+__all__ = ["PTA", "PTAQ", "PTAQ_PRE", "PTA_PRE", "PTD", "PTQ", "QSD", "Surrogate"]
+
+_START = "Starts from the items’ vectors of a model trained on the auxiliary data"
+_WEIGHS_IN = "and weighs in items’ vectors learned from the auxiliary data."
+
+PAPER: Mapping[tuple[bool, str, bool], tuple[str, int, str]] = {
+    (False, "none", True): ("QSD", 0, "Learns from the victim’s lists alone to rank what they rank."),
+    (False, "attention", True): ("QSDA", 1, f"Learns from the victim’s lists {_WEIGHS_IN}"),
+    (False, "initial", True): ("QSDA(Pre)", 2, f"{_START}, then learns from the victim’s lists."),
+    (True, "none", False): (
+        "PTD",
+        100,
+        "Trains the same kind of model on the known histories and asks for nothing.",
+    ),
+    (True, "none", True): (
+        "PTQ",
+        110,
+        "Trains on the known histories, then learns to rank as the victim’s lists do.",
+    ),
+    (True, "attention", False): ("PTA", 120, f"Trains on the known histories {_WEIGHS_IN}"),
+    (True, "initial", False): ("PTA(Pre)", 130, f"{_START}, then trains on the known histories."),
+    (True, "attention", True): (
+        "PTAQ",
+        140,
+        "Uses all three: known histories, auxiliary data, and the victim’s lists.",
+    ),
+    (True, "initial", True): (
+        "PTAQ(Pre)",
+        150,
+        f"{_START}, trains on the known histories, then learns from the victim’s lists.",
+    ),
+}
+"""Name, order and sentence of what a surrogate uses: interactions, auxiliary data, lists. QSDA is not the paper's."""
 
 
 class Surrogate(BaseModel):
@@ -69,13 +104,34 @@ class Surrogate(BaseModel):
             raise ValueError("an attack must learn from interactions, from lists or from both")
         return self
 
+    @property
+    def card(self) -> Card:
+        """The card of the paper's attack that uses the same."""
+        name, order, sentence = PAPER[self.interactions, self.auxiliary, self.lists]
+        used = {"histories": self.interactions, "auxiliary": self.auxiliary != "none", "lists": self.lists}
+        needs = tuple(need for need, uses in used.items() if uses)
+        return Card(name=name, label=name, order=order, sentence=sentence, needs=needs)
+
+    def asks(self, knowledge: Knowledge) -> int:
+        """Return the number of queried users and, where these judge, of validation users."""
+        judges = len(knowledge.validation) if self.interactions else 0
+        return len(knowledge.queried) + judges if self.lists else 0
+
+    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
+        """Return the clone; see :meth:`SurrogateAttack.steal`."""
+        return self.attack(knowledge.clone).steal(knowledge, oracle, run)
+
+    def nodes(self, knowledge: Knowledge, run: Run) -> tuple[Node[Any], ...]:
+        """Return the nodes of the auxiliary model and of phase one, where the attack has them."""
+        return self.attack(knowledge.clone).nodes(knowledge, run)
+
     def attack(self, clone: TrainedSpec) -> "SurrogateAttack":
         """Return the attack whose clone is of this model."""
         return SurrogateAttack(self, clone)
 
 
 class SurrogateAttack:
-    """A surrogate with its clone's model: a :class:`~recaudit.attacks.base.StealingAttack`."""
+    """A surrogate with its clone's model."""
 
     def __init__(self, settings: Surrogate, clone: TrainedSpec) -> None:
         self.settings = settings
@@ -96,40 +152,29 @@ class SurrogateAttack:
             raise ValueError("learning from lists needs queried users, and validation users to stop by")
         if settings.interactions:
             asked = np.concatenate([asked, knowledge.validation])
-        lists = oracle.query(knowledge.accounts[asked])
+        lists = oracle.query(Queries(users=knowledge.accounts[asked]))
         clone = self._phase_one(knowledge, run) if settings.interactions else self._untrained(knowledge, run)
         return self._phase_two(clone, lists, asked, knowledge, run)
 
-    def shared_stages(self, knowledge: Knowledge, run: Run) -> tuple[Stage, ...]:
-        """Return the stages that other attacks may share, in the order that :meth:`share` counts them in."""
-        stages: tuple[Stage, ...] = ()
-        if self.settings.auxiliary != "none":
-            stages += (self._auxiliary_stage(knowledge, run),)
-        if self.settings.interactions:
-            stages += (self._phase_one_stage(knowledge, run),)
-        return stages
+    def nodes(self, knowledge: Knowledge, run: Run) -> tuple[Node[Any], ...]:
+        """Return the nodes whose results the attack takes and other attacks may share."""
+        auxiliary = () if self.settings.auxiliary == "none" else (self._auxiliary_node(knowledge, run),)
+        return (*auxiliary, *((self._phase_one_node(knowledge, run),) if self.settings.interactions else ()))
 
-    def share(self, knowledge: Knowledge, run: Run, position: int) -> None:
-        """Compute and keep the stage at ``position`` of :meth:`shared_stages`."""
-        if position == 0 and self.settings.auxiliary != "none":
-            fit_once(self.clone, knowledge.auxiliary, run.child("auxiliary"))
-        else:
-            self._phase_one(knowledge, run)
-
-    def restore(self, piece: Piece, known: Interactions, run: Run) -> FittedNetwork:
-        """Return the clone of the ``known`` users that ``piece`` was packed from."""
+    def _restored(self, artifact: Artifact, known: Interactions, run: Run) -> FittedNetwork:
+        """Return the clone of the ``known`` users that ``artifact`` was packed from."""
 
         def make_items(name: str, table: nn.Parameter) -> ItemVectors:
             if self.settings.auxiliary != "attention":
                 return plain_items(name, table)
-            # What the piece holds takes the place of all these values.
+            # What the artifact holds takes the place of all these values.
             return FusedItems(table, table.detach().clone(), torch_generator(0))
 
         network = self.clone.network(known.n_users, known.n_items, torch_generator(0), make_items)
-        network.load_state_dict(dict(piece.tensors))
+        network.load_state_dict(dict(artifact.tensors))
         network.eval()
         clone = self.clone.recommender(network, known)
-        unpacked(clone, piece, run)
+        unpacked(clone, artifact, run)
         return clone
 
     def _untrained(self, knowledge: Knowledge, run: Run) -> FittedNetwork:
@@ -154,45 +199,47 @@ class SurrogateAttack:
 
         return make_items
 
-    def _auxiliary_stage(self, knowledge: Knowledge, run: Run) -> Stage:
-        return fit_stage(self.clone, knowledge.auxiliary, run.child("auxiliary"))
+    def _auxiliary_node(self, knowledge: Knowledge, run: Run) -> Node[Recommender]:
+        return fit_node(self.clone, knowledge.auxiliary, run.child("auxiliary"), of="auxiliary users")
 
     def _auxiliary_tables(self, knowledge: Knowledge, run: Run) -> Mapping[str, Tensor]:
         """Return the item vectors of a model of the clone's kind, trained on the auxiliary data."""
-        model = fit_once(self.clone, knowledge.auxiliary, run.child("auxiliary"))
+        model = run.cache.get(self._auxiliary_node(knowledge, run))
         assert isinstance(model, FittedNetwork)
         return {name: vectors.learned().cpu() for name, vectors in model.network.item_vectors().items()}
 
-    def _phase_one_spec(self) -> TrainedSpec:
-        return self.clone.model_copy(update={"stopping": self.settings.stopping})
-
-    def _phase_one_stage(self, knowledge: Knowledge, run: Run) -> Stage:
+    def _phase_one_node(self, knowledge: Knowledge, run: Run) -> Node[FittedNetwork]:
+        """Return the node that trains on interactions; attacks that share this phase share its result."""
+        spec = self.clone.model_copy(update={"stopping": self.settings.stopping})
+        known, auxiliary = knowledge.known, self.settings.auxiliary
         inputs = {
-            "spec": spec_inputs(self._phase_one_spec()),
-            "auxiliary": self.settings.auxiliary,
-            "data": knowledge.known.name,
-            "known": knowledge.known.fingerprint,
+            "spec": spec_inputs(spec),
+            "auxiliary": auxiliary,
+            "data": known.name,
+            "known": known.fingerprint,
             "seed": run.seed,
             "device": run.device,
         }
-        if self.settings.auxiliary != "none":
+        if auxiliary != "none":
             common = b"" if knowledge.common is None else knowledge.common.tobytes()
-            inputs["auxiliary_model"] = self._auxiliary_stage(knowledge, run).hash
             inputs["common"] = hashlib.sha256(common).hexdigest()
-        return Stage(kind="clone", inputs=inputs)
-
-    def _phase_one(self, knowledge: Knowledge, run: Run) -> FittedNetwork:
-        """Train on interactions; attacks that share this phase share its result; each gets a copy."""
-        spec, known = self._phase_one_spec(), knowledge.known
 
         def compute() -> FittedNetwork:
             network = self._untrained(knowledge, run).network
             return spec.fit_network(network, known, run.child("phase one"), stage="clone, interactions")
 
-        def unpack(piece: Piece) -> FittedNetwork:
-            return self.restore(piece, known, run)
+        return Node(
+            kind="clone",
+            inputs=inputs,
+            needs={} if auxiliary == "none" else {"auxiliary": self._auxiliary_node(knowledge, run)},
+            compute=compute,
+            codec=Codec(pack=packed, unpack=lambda artifact: self._restored(artifact, known, run)),
+            label=f"training a {spec.model} clone on interactions",
+        )
 
-        return run.memo.once(self._phase_one_stage(knowledge, run), compute, packed, unpack)
+    def _phase_one(self, knowledge: Knowledge, run: Run) -> FittedNetwork:
+        """Return a copy of its own of the clone that is trained on interactions."""
+        return run.cache.get(self._phase_one_node(knowledge, run))
 
     def _phase_two(
         self, clone: FittedNetwork, lists: TopK, asked: np.ndarray, knowledge: Knowledge, run: Run
@@ -229,13 +276,10 @@ class SurrogateAttack:
         return clone
 
 
-ATTACKS: Mapping[str, Surrogate] = {
-    "QSD": Surrogate(interactions=False, lists=True, ranking_loss="hinge"),
-    "PTD": Surrogate(),
-    "PTQ": Surrogate(lists=True),
-    "PTA": Surrogate(auxiliary="attention"),
-    "PTAQ": Surrogate(auxiliary="attention", lists=True),
-    "PTA(Pre)": Surrogate(auxiliary="initial"),
-    "PTAQ(Pre)": Surrogate(auxiliary="initial", lists=True),
-}
-"""The settings that Zhu et al. name: Table 4's five and Table 5's two."""
+QSD = Surrogate(interactions=False, lists=True, ranking_loss="hinge")
+PTD = Surrogate()
+PTQ = Surrogate(lists=True)
+PTA = Surrogate(auxiliary="attention")
+PTAQ = Surrogate(auxiliary="attention", lists=True)
+PTA_PRE = Surrogate(auxiliary="initial")
+PTAQ_PRE = Surrogate(auxiliary="initial", lists=True)

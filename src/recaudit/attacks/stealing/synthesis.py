@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float64, Int32, Int64
 from recaudit.data.interactions import Interactions
 from recaudit.oracle.oracle import Oracle
 from recaudit.rng import numpy_generator
+from recaudit.victims.protocol import Queries
 
 __all__ = ["Drawing", "Synthesised", "synthesised"]
 
@@ -83,7 +84,7 @@ def synthesised(
         grown[rows, step] = drawn
         free[rows, drawn] = False
         shown = _histories(grown, np.where(lengths > step, step + 1, 0), n_items)
-        answers.append(oracle.query_histories(shown).items)
+        answers.append(oracle.query(Queries(histories=shown)).items)
     sequences = _histories(grown, lengths, n_items)
     served = np.full((lists, answers[0].shape[1]), -1, dtype=np.int64)
     for step, answer in enumerate(answers):

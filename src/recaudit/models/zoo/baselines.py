@@ -1,7 +1,7 @@
 """Recommenders that nothing is trained for: the most popular items, and nearest neighbours among items."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from recaudit.data.interactions import Interactions
 from recaudit.models.protocol import Recommender
 from recaudit.pipeline.run import Run
+from recaudit.vocabulary import Card
 
 __all__ = ["ItemKNN", "ItemKNNRecommender", "Popularity", "PopularityRecommender"]
 
@@ -40,6 +41,13 @@ class Popularity(BaseModel):
     """Most popular items; no hyperparameters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    card: ClassVar[Card] = Card(
+        name="popularity",
+        label="Popularity",
+        order=10,
+        sentence="Ranks items by the number of interactions.",
+    )
 
     model: Literal["popularity"] = "popularity"
 
@@ -98,6 +106,13 @@ class ItemKNN(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    card: ClassVar[Card] = Card(
+        name="item-knn",
+        label="ItemKNN",
+        order=20,
+        sentence="Ranks items by their similarity to the items of the user’s history.",
+    )
 
     model: Literal["item-knn"] = "item-knn"
     neighbours: int = Field(default=100, ge=1)

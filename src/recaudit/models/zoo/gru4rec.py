@@ -3,7 +3,7 @@
 Shapes are named as in :mod:`recaudit.models.sequences`, and H for hidden units.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float32
@@ -15,6 +15,7 @@ from recaudit.models.sequences import SequenceNetwork
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import ItemVectorMaker, plain_items
 from recaudit.models.training import Optimisation
+from recaudit.vocabulary import Card
 
 __all__ = ["GRU4Rec"]
 
@@ -45,6 +46,13 @@ class GRU4Rec(SequentialSpec):
         optimisation: Adam's settings; its steps are longer than other models', as the first epochs otherwise
             pass with lists of popular items.
     """
+
+    card: ClassVar[Card] = Card(
+        name="gru4rec",
+        label="GRU4Rec",
+        order=80,
+        sentence="A recurrent network over the user’s history (Hidasi et al. 2016).",
+    )
 
     model: Literal["gru4rec"] = "gru4rec"
     hidden: int = Field(default=128, ge=1)

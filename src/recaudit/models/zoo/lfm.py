@@ -1,7 +1,7 @@
 """The latent factor model: matrix factorisation by squared error and plain stochastic gradient descent."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from recaudit.models.sampling import Examples, LabelledPairs, RatedPairs
 from recaudit.models.training import GradientDescent, PairScores, Stopping, train
 from recaudit.pipeline.run import Run
 from recaudit.rng import torch_generator
+from recaudit.vocabulary import Card
 
 __all__ = ["LFM", "LFMNetwork"]
 
@@ -94,6 +95,13 @@ class LFM(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    card: ClassVar[Card] = Card(
+        name="lfm",
+        label="LFM",
+        order=60,
+        sentence="Latent factor model trained by plain gradient descent on squared error (Koren et al. 2009).",
+    )
 
     model: Literal["lfm"] = "lfm"
     embedding_size: int = Field(default=50, ge=1)

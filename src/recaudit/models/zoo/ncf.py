@@ -1,6 +1,6 @@
 """Neural collaborative filtering (He et al. 2017)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float32
@@ -11,6 +11,7 @@ from recaudit.models import losses
 from recaudit.models.factorization import NetworkSpec
 from recaudit.models.networks import NCFNetwork, Network, factors
 from recaudit.models.trained import ItemVectorMaker, plain_items
+from recaudit.vocabulary import Card
 
 __all__ = ["NCF"]
 
@@ -26,6 +27,13 @@ class NCF(NetworkSpec):
             (``neumf``).
         hidden: widths of the perceptron's layers.
     """
+
+    card: ClassVar[Card] = Card(
+        name="ncf",
+        label="NCF",
+        order=50,
+        sentence="Neural collaborative filtering (He et al. 2017).",
+    )
 
     model: Literal["ncf"] = "ncf"
     variant: Literal["mlp", "gmf", "neumf"] = "mlp"

@@ -30,7 +30,7 @@ and from a discrete distribution at that (Mironov 2012 reads data off the last b
 import time
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ from recaudit.models.zoo.baselines import ItemKNN, ItemKNNRecommender
 from recaudit.models.zoo.lfm import LFMNetwork
 from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
+from recaudit.vocabulary import Card
 
 __all__ = ["PrivateItemKNN", "PrivateLFM"]
 
@@ -81,6 +82,13 @@ class PrivateItemKNN(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    card: ClassVar[Card] = Card(
+        name="private-item-knn",
+        label="Private ItemKNN",
+        order=100,
+        sentence="ItemKNN whose similarities come from noisy counts (McSherry and Mironov 2009).",
+    )
 
     model: Literal["private-item-knn"] = "private-item-knn"
     neighbours: int = Field(default=100, ge=1)
@@ -202,6 +210,13 @@ class PrivateLFM(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    card: ClassVar[Card] = Card(
+        name="private-lfm",
+        label="Private LFM",
+        order=110,
+        sentence="Latent factor model whose item vectors are trained by user-level DP-SGD.",
+    )
 
     model: Literal["private-lfm"] = "private-lfm"
     embedding_size: int = Field(default=8, ge=1)

@@ -1,6 +1,6 @@
 """Self-attentive sequential recommendation (Kang and McAuley 2018)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float32
@@ -12,6 +12,7 @@ from recaudit.models.networks import Dropout, ItemVectors, glorot
 from recaudit.models.sequences import SequenceNetwork
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import ItemVectorMaker, plain_items
+from recaudit.vocabulary import Card
 
 __all__ = ["SASRec"]
 
@@ -41,6 +42,13 @@ class SASRec(SequentialSpec):
         dropout: share of the entries that training leaves out, of input vectors, of what is added to them and
             of the point-wise network's hidden units.
     """
+
+    card: ClassVar[Card] = Card(
+        name="sasrec",
+        label="SASRec",
+        order=70,
+        sentence="Self-attention over the user’s history (Kang and McAuley 2018).",
+    )
 
     model: Literal["sasrec"] = "sasrec"
     blocks: int = Field(default=2, ge=1)

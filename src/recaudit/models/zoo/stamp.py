@@ -1,7 +1,7 @@
 """Short-term attention and memory priority (Liu et al. 2018)."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from recaudit.models.networks import ItemVectors
 from recaudit.models.sequences import SequenceNetwork
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import ItemVectorMaker, plain_items
+from recaudit.vocabulary import Card
 
 __all__ = ["STAMP"]
 
@@ -54,6 +55,13 @@ class STAMP(SequentialSpec):
     Weights begin as the paper has them, from N(0, 0.05²), and item vectors from N(0, 0.002²); biases at zero.
     The default length is a session's, not a lifetime's: attention takes D sigmoids for each pair of items.
     """
+
+    card: ClassVar[Card] = Card(
+        name="stamp",
+        label="STAMP",
+        order=90,
+        sentence="Attention over the user’s history with its last item in front (Liu et al. 2018).",
+    )
 
     model: Literal["stamp"] = "stamp"
     max_length: int = Field(default=50, ge=1)

@@ -1,4 +1,4 @@
-"""A stage: what names it, what it leaves behind, and the two files that keep it."""
+"""A node's key, the artifact that it leaves, and the two files that keep the artifact."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ __all__ = [
     "HASH",
     "KINDS",
     "TENSORS",
+    "Artifact",
     "Damaged",
-    "Piece",
-    "Stage",
-    "StoredStage",
+    "Key",
+    "StoredNode",
     "checked",
     "description",
     "fits",
@@ -36,7 +36,16 @@ __all__ = [
 ]
 
 DESCRIPTION, TENSORS = "stage.json", "tensors.safetensors"
-KINDS = ("clone", "figures", "model")
+KINDS: Mapping[str, int] = {
+    "model": 1,
+    "models": 1,
+    "lists": 1,
+    "clone": 1,
+    "judged": 1,
+    "inferred": 1,
+}
+"""The kinds of nodes that a store keeps, with their revisions. A change of what nodes of a kind compute
+raises its revision, so that older artifacts are not taken for new ones."""
 HASH = re.compile("[0-9a-f]{64}")
 FIELDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("hash", "kind", "created"), str),
@@ -53,12 +62,13 @@ def versions() -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
-    """What names a result: its kind and everything that it depends on, as plain JSON values.
+class Key:
+    """The name of a result: its kind and everything that it depends on, as plain JSON values.
 
     Args:
-        kind: ``model``, ``clone``, ...: the folder that the result lies in.
-        inputs: specs, fingerprints of data, hashes of other stages, seed and device.
+        kind: an explicit name such as ``model`` or ``clone``, never a class's: the folder that the
+            result lies in.
+        inputs: specs, fingerprints of data, hashes of other keys, seed and device.
     """
 
     kind: str
@@ -66,19 +76,19 @@ class Stage:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over kind, inputs and :func:`versions`."""
-        return _digest([self.kind, self.inputs, versions()])
+        """SHA-256 over kind, the kind's revision, inputs and :func:`versions`."""
+        return _digest([self.kind, KINDS.get(self.kind, 1), self.inputs, versions()])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
-    """What a stage leaves behind.
+class Artifact:
+    """The result of a node as tensors and plain values.
 
     Args:
         tensors: weights, or values of users.
         facts: plain values beside them.
-        seconds: what it cost, as if it ran alone, with all that it takes from other stages.
-        elapsed: seconds that it took.
+        seconds: the node's cost as if it ran alone, with all results that it takes from other nodes.
+        elapsed: seconds that the node itself took.
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
@@ -88,7 +98,7 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredStage:
+class StoredNode:
     """A finished stage as ``runs list`` shows it; its tensors stay on disk."""
 
     hash: str
@@ -112,17 +122,17 @@ def _digest(plain: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_files(stage: Stage, piece: Piece, folder: Path) -> None:
+def write_files(stage: Key, artifact: Artifact, folder: Path) -> None:
     """Write the two files of a stage into ``folder``."""
-    content = save(dict(piece.tensors))
+    content = save(dict(artifact.tensors))
     (folder / TENSORS).write_bytes(content)
     described = {
         "hash": stage.hash,
         "kind": stage.kind,
         "inputs": stage.inputs,
-        "facts": piece.facts,
-        "seconds": piece.seconds,
-        "elapsed": piece.elapsed,
+        "facts": artifact.facts,
+        "seconds": artifact.seconds,
+        "elapsed": artifact.elapsed,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "versions": versions(),
         "files": {TENSORS: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},

@@ -5,20 +5,25 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 
-from recaudit.audit.membership_spec import MembershipSpec
+from recaudit.audit.digests import digest
+from recaudit.audit.membership.spec import MembershipSpec
 from recaudit.audit.spec import VICTIM
 from recaudit.data.interactions import Interactions
 from recaudit.data.membership import MembershipSplit
-from recaudit.models.fitting import fit_once, fit_stage, fold_once, fold_stage
+from recaudit.models.fitting import fit_node, fold_node
 from recaudit.models.protocol import Recommender, RecommenderSpec
 from recaudit.oracle.serving import FOLDING, Service, Serving, served
-from recaudit.pipeline import Stage
+from recaudit.pipeline.keys import Artifact
+from recaudit.pipeline.node import Codec, Node, key_values
 from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed, numpy_generator
 
-__all__ = ["NULL", "SHADOW", "VECTORS", "MembershipModels", "Population"]
+__all__ = ["NULL", "SHADOW", "VECTORS", "MembershipModels", "Population", "ServedLists"]
+
+ServedLists = Int64[np.ndarray, "S k"]
 
 NULL, SHADOW, VECTORS = "null", "shadow", "vectors"
 
@@ -40,28 +45,35 @@ class Population:
     served: Int64[np.ndarray, "S"]
 
 
+LISTS: Codec[ServedLists] = Codec(
+    pack=lambda lists: Artifact(tensors={"items": torch.from_numpy(lists)}),
+    unpack=lambda artifact: artifact.tensors["items"].numpy(),
+)
+"""How served lists are kept."""
+
+
 class MembershipModels:
     """All models of one seed: the victim, the null control's, and the attacker's.
 
-    The attacker's are of three kinds: the seed's shadow (Hu; Zhang et al. 2021) over users of his own, half
+    The attacker's are of three kinds: the seed's shadow (Hu; Zhang et al. 2021) over users of their own, half
     of them inside; the auditor's, each trained on a random half of the candidates; and the stranger's, each
-    trained on a random half of his own users.
+    trained on a random half of the attacker's own users.
 
     Args:
         spec: how membership is inferred.
         victim: the victim's hyperparameters.
         split: who is a member of what.
         k: length of the lists.
-        run: seed, device, progress and memo.
+        run: seed, device, progress and cache.
     """
 
     def __init__(
         self, spec: MembershipSpec, victim: RecommenderSpec, split: MembershipSplit, *, k: int, run: Run
     ) -> None:
         self.spec, self.victim, self.split, self.k, self.run = spec, victim, split, k, run
-        self._stages: dict[str, Stage] = {}
-        self._seconds: dict[str, float] = {}
-        self._lists_of: dict[tuple[str, Serving], Int64[np.ndarray, "S k"]] = {}
+        self._fitted: dict[str, Node[Recommender]] = {}
+        self._folded: dict[str, Node[Recommender]] = {}
+        self._lists: dict[tuple[str, Serving], Node[ServedLists]] = {}
 
     @cached_property
     def planned(self) -> Mapping[str, Population]:
@@ -86,7 +98,7 @@ class MembershipModels:
             trained=split.shadow_users[split.shadow_members],
             served=split.shadow_users,
         )
-        needed = {rung.source for rung in self.spec.rungs().values()}
+        needed = {source for rung in self.spec.rungs().values() for source in rung.needs}
         for kind, users in (("auditor", split.candidates), ("own", split.shadow_users)):
             if kind in needed:
                 also = () if kind == "auditor" else split.candidates
@@ -118,60 +130,71 @@ class MembershipModels:
         """Return the histories of users by their numbers, without what is held out."""
         return self.split.histories.of_users(users)
 
-    def fit_stage(self, one: Population) -> Stage:
-        """Return what names a model; its users' histories are hashed once."""
-        if one.name not in self._stages:
-            stage = fit_stage(one.spec, self.histories(one.trained), self.run.child(one.name))
-            self._stages[one.name] = stage
-        return self._stages[one.name]
+    def fitted(self, name: str) -> Node[Recommender]:
+        """Return the node of a model; its users' histories are hashed once."""
+        if name not in self._fitted:
+            one = self.planned[name]
+            run = self.run.child(name)
+            self._fitted[name] = fit_node(
+                one.spec, self.histories(one.trained), run, of=f"membership, {name}"
+            )
+        return self._fitted[name]
 
-    def fold_stage(self, one: Population) -> Stage:
-        """Return what names a model with its served users folded in."""
-        run, trained = self.run.child(one.name, "folded"), self.histories(one.trained)
-        fitted = self.fit_stage(one).hash
-        return fold_stage(fitted, self.histories(one.served), run, n_interactions=len(trained.items))
+    def folded(self, name: str) -> Node[Recommender]:
+        """Return the node of a model with its served users folded in."""
+        if name not in self._folded:
+            one = self.planned[name]
+            self._folded[name] = fold_node(
+                one.spec,
+                self.fitted(name),
+                self.histories(one.served),
+                self.run.child(name, "folded"),
+                n_interactions=len(self.histories(one.trained).items),
+                of=f"membership, {name}",
+            )
+        return self._folded[name]
 
-    def fitted(self, one: Population) -> Recommender:
-        """Return a model, fitted where it is not kept."""
-        return fit_once(one.spec, self.histories(one.trained), self.run.child(one.name))
+    def lists(self, name: str, serving: Serving) -> Node[ServedLists]:
+        """Return the node of the lists that a model serves to its served users."""
+        if (name, serving) not in self._lists:
+            one = self.planned[name]
+            needs = {"fitted": self.fitted(name)}
+            if serving in FOLDING:
+                needs["folded"] = self.folded(name)
+            self._lists[name, serving] = Node(
+                kind="lists",
+                inputs={
+                    "serving": serving,
+                    "data": self.split.histories.name,
+                    "users": digest([one.trained, one.served], (self.split.histories.fingerprint,)),
+                    "k": self.k,
+                    "defence": key_values(self.spec.defence),
+                    "seed": self._served_seed(name),
+                },
+                needs=needs,
+                compute=lambda: self._serve(one, serving),
+                codec=LISTS,
+                label=f"lists of membership, {name}, {serving}",
+            )
+        return self._lists[name, serving]
 
-    def folded(self, one: Population) -> Recommender:
-        """Return a model with its served users folded in, where that is not kept."""
-        trained = self.histories(one.trained)
-        return fold_once(
-            one.spec,
-            self.fitted(one),
-            self.fit_stage(one).hash,
+    def _serve(self, one: Population, serving: Serving) -> ServedLists:
+        places = np.searchsorted(one.trained, one.served).clip(max=len(one.trained) - 1)
+        known = one.trained[places] == one.served
+        service = Service(
+            recommender=self.run.cache.get(self.fitted(one.name)),
+            trained=self.histories(one.trained),
+            accounts=np.where(known, places, -1),
+            folded=self.run.cache.get(self.folded(one.name)) if serving in FOLDING else None,
+        )
+        return served(
+            serving,
+            service,
             self.histories(one.served),
-            self.run.child(one.name, "folded"),
-            n_interactions=len(trained.items),
+            self.k,
+            seed=self._served_seed(one.name),
+            defence=self.spec.defence,
         )
 
-    def lists(self, name: str, serving: Serving) -> Int64[np.ndarray, "S k"]:
-        """Return the lists that a model serves to its served users."""
-        if (name, serving) not in self._lists_of:
-            one = self.planned[name]
-            trained = self.histories(one.trained)
-            places = np.searchsorted(one.trained, one.served).clip(max=len(one.trained) - 1)
-            known = one.trained[places] == one.served
-            with self.run.memo.clock() as seconds:
-                service = Service(
-                    recommender=self.fitted(one),
-                    trained=trained,
-                    accounts=np.where(known, places, -1),
-                    folded=self.folded(one) if serving in FOLDING else None,
-                )
-                self._lists_of[name, serving] = served(
-                    serving,
-                    service,
-                    self.histories(one.served),
-                    self.k,
-                    seed=child_seed(self.run.seed, "serving", name),
-                    defence=self.spec.defence,
-                )
-                self._seconds[name] = seconds()
-        return self._lists_of[name, serving]
-
-    def cost(self, source: str) -> float:
-        """Return the seconds of the attacker's models that a rung learns from, as if it ran alone."""
-        return sum(seconds for name, seconds in self._seconds.items() if name.partition(" ")[0] == source)
+    def _served_seed(self, name: str) -> int:
+        return child_seed(self.run.seed, "serving", name)

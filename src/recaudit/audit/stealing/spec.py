@@ -3,20 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries, SyntheticQueriesAttack
-from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate, SurrogateAttack
+from recaudit.attacks.protocol import StealingAttack
+from recaudit.attacks.registry import STEALING_ATTACKS, configured
+from recaudit.attacks.stealing.queries import SyntheticQueries
+from recaudit.attacks.stealing.surrogate import Surrogate
 from recaudit.errors import UsageError, nearest
 from recaudit.models.protocol import RecommenderSpec, reads_histories
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.validation import validated
 
-__all__ = ["Attack", "Settings", "check_histories_read", "merged", "stealing_attacks"]
+__all__ = ["check_histories_read", "merged", "stealing_attacks"]
 
-Settings = Surrogate | SyntheticQueries
-Attack = SurrogateAttack | SyntheticQueriesAttack
-
-NAMED: Mapping[str, Settings] = {**ATTACKS, **QSD_PROPER}
+NAMED = STEALING_ATTACKS
 
 SYNTHETIC = frozenset(SyntheticQueries.model_fields) - frozenset(Surrogate.model_fields)
 """Keys by which the settings of a new name are told to be of synthetic queries."""
@@ -24,7 +23,7 @@ SYNTHETIC = frozenset(SyntheticQueries.model_fields) - frozenset(Surrogate.model
 
 def stealing_attacks(
     names: Sequence[str], settings: Mapping[str, Mapping[str, Any]], *, reserved: Iterable[str]
-) -> dict[str, Settings]:
+) -> dict[str, StealingAttack]:
     """Return the attacks by name, in order.
 
     A new name makes a new attack of the settings that it has: of synthetic queries where one of the keys is
@@ -38,7 +37,7 @@ def stealing_attacks(
     Raises:
         UsageError: where a name or a key is unknown, or a name is reserved.
     """
-    found: dict[str, Settings] = {}
+    found: dict[str, StealingAttack] = {}
     for name in names:
         if name in reserved:
             raise UsageError(f"attacks: {name!r} names a row of every audit; choose another name")
@@ -46,10 +45,11 @@ def stealing_attacks(
             raise UsageError(f"attacks: unknown attack {name!r}{nearest(name, NAMED)}")
         given = settings.get(name, {})
         if name in NAMED:
-            own = NAMED[name]
-            found[name] = validated(type(own), merged(own.model_dump(), given), where=f"settings.{name}")
+            found[name] = configured(NAMED[name], given, where=f"settings.{name}")
         else:
-            kind: type[Settings] = SyntheticQueries if SYNTHETIC & set(given) else Surrogate
+            kind: type[Surrogate | SyntheticQueries] = (
+                SyntheticQueries if SYNTHETIC & set(given) else Surrogate
+            )
             found[name] = validated(kind, given, where=f"settings.{name}")
     for name in settings:
         # Settings of a named attack that is not run now are left for when it is.
@@ -61,7 +61,7 @@ def stealing_attacks(
 
 
 def check_histories_read(
-    attacks: Mapping[str, Settings], *, victim: RecommenderSpec, clone: TrainedSpec
+    attacks: Mapping[str, StealingAttack], *, victim: RecommenderSpec, clone: TrainedSpec
 ) -> None:
     """Refuse attacks that synthesise histories where the victim or the clone cannot read them.
 

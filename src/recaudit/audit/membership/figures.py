@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from recaudit.audit.spec import VICTIM, AuditSpec
-from recaudit.audit.values import BLIND, NULL, Inferred, SeedResult
+from recaudit.audit.values import BLIND, NULL, SeedResult, ServedCandidates
 from recaudit.metrics.intervals import bootstrap_interval
 from recaudit.metrics.membership import mean_roc, membership_intervals
 from recaudit.rng import child_seed
@@ -44,9 +44,9 @@ def membership_figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) 
             rows += [at | row for row in _told_apart(attack, found)]
         rows += [at | row for row in _quality(found)]
         for attack in spec.membership.attacks:
-            seconds = [one.cost[attack] for one in found]
+            seconds = [one.attacks[attack].seconds for one in found]
             rows.append(at | _counted(attack, "seconds", seconds))
-            lists = [float(one.ledgers[attack]["lists"]) for one in found]
+            lists = [float(one.attacks[attack].ledger["lists"]) for one in found]
             rows.append(at | _counted(attack, "lists", lists))
     return rows
 
@@ -75,13 +75,13 @@ def curves(spec: AuditSpec, seeds: Sequence[SeedResult]) -> list[Row]:
 def chosen_features(seeds: Sequence[SeedResult]) -> list[Row]:
     """Return which single feature the attacker's own shadow chose, by serving and seed."""
     return [
-        {"serving": serving, "seed": one.seed, "best": found.best}
+        {"serving": serving, "seed": one.seed, "best": found.blind.best}
         for one in seeds
         for serving, found in one.inferred.items()
     ]
 
 
-def _told_apart(attack: str, found: Sequence[Inferred]) -> list[Row]:
+def _told_apart(attack: str, found: Sequence[ServedCandidates]) -> list[Row]:
     """Return an attack's rows: how well its scores tell members from strangers."""
     scores, members = _of(attack, found)
     thresholds = None if attack.startswith(BLIND) else [0.0] * len(found)
@@ -101,11 +101,11 @@ def _told_apart(attack: str, found: Sequence[Inferred]) -> list[Row]:
     ]
 
 
-def _quality(found: Sequence[Inferred]) -> list[Row]:
+def _quality(found: Sequence[ServedCandidates]) -> list[Row]:
     rows = []
-    for metric in found[0].quality:
+    for metric in found[0].blind.quality:
         for users in ("members", "non-members"):
-            values = [one.quality[metric][one.members == (users == "members")] for one in found]
+            values = [one.blind.quality[metric][one.members == (users == "members")] for one in found]
             row: Row = {"attack": VICTIM, "users": users, "metric": metric}
             ends: dict[str, float | None] = dict.fromkeys(("value", "low", "high"))
             if not all(np.isnan(array).all() for array in values):
@@ -127,7 +127,9 @@ def _counted(attack: str, metric: str, values: Sequence[float]) -> Row:
     }
 
 
-def _of(attack: str, found: Sequence[Inferred]) -> tuple[list[Float64[np.ndarray, "_"]], list[np.ndarray]]:
+def _of(
+    attack: str, found: Sequence[ServedCandidates]
+) -> tuple[list[Float64[np.ndarray, "_"]], list[np.ndarray]]:
     return [one.scores[attack] for one in found], [one.members for one in found]
 
 

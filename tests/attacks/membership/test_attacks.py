@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recaudit.attacks.membership.ladder import LADDER, Difference, Rich, Rung, Stack
 
 from recaudit.attacks.membership.classifiers import NeuralNetwork
 from recaudit.attacks.membership.knowledge import Listed, MembershipKnowledge
-from recaudit.attacks.membership.ladder import LADDER, Difference, Rich, Rung, Stack
 from recaudit.attacks.membership.shadows import Evidence
 from recaudit.metrics.membership import accuracy, auc
 

@@ -5,16 +5,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from recaudit.attacks.membership.attacks import DEFAULT_ATTACKS
 from recaudit.attacks.membership.classifiers import Boosting
-from recaudit.attacks.membership.ladder import LADDER, Settings
+from recaudit.attacks.protocol import MembershipAttack
+from recaudit.attacks.registry import MEMBERSHIP_ATTACKS, configured
 from recaudit.data.membership import MembershipSplitSpec
-from recaudit.errors import nearest
 from recaudit.models.protocol import RecommenderSpec
 from recaudit.models.registry import model_spec
 from recaudit.models.zoo.lfm import LFM
 from recaudit.oracle.defences import MembershipDefence
 from recaudit.oracle.serving import Serving
-from recaudit.validation import validated
 
 __all__ = ["MembershipSpec"]
 
@@ -27,7 +27,7 @@ class MembershipSpec(BaseModel):
             limits are held against. Or one text, separated by commas. A model that reads histories is shown a
             stranger's as it is shown a member's: nothing is estimated, and ``fold-in`` and
             ``everyone-folded`` are the same service.
-        attacks: names of the rungs of the ladder, likewise. The blind panel comes with every audit.
+        attacks: names of membership attacks, likewise. The blind panel comes with every audit.
         settings: by attack, what differs from the attack's own settings.
         rich: the classifier of rich list features, which several attacks share.
         shadows: shadow models of those attacks that compare several, an even number: each attacked user is
@@ -45,7 +45,7 @@ class MembershipSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     serving: tuple[Serving, ...] = Field(default=("everyone-folded", "popular", "fold-in"), min_length=1)
-    attacks: tuple[str, ...] = Field(default=tuple(LADDER), min_length=1)
+    attacks: tuple[str, ...] = Field(default=DEFAULT_ATTACKS, min_length=1)
     settings: dict[str, dict[str, Any]] = {}
     rich: Boosting = Boosting()
     shadows: int = Field(default=8, ge=4)
@@ -82,17 +82,15 @@ class MembershipSpec(BaseModel):
         self.rungs()
         return self
 
-    def rungs(self) -> Mapping[str, Settings]:
+    def rungs(self) -> Mapping[str, MembershipAttack]:
         """Return the attacks by name, in order."""
-        found: dict[str, Settings] = {}
+        found: dict[str, MembershipAttack] = {}
         for key, names in (("attacks", self.attacks), ("settings", self.settings)):
             for name in names:
-                if name not in LADDER:
-                    raise ValueError(f"{key}: unknown attack {name!r}{nearest(name, LADDER)}")
+                MEMBERSHIP_ATTACKS.find(name, where=key)
         for name in self.attacks:
-            own = LADDER[name]
-            values = {**own.model_dump(exclude_defaults=True), **self.settings.get(name, {})}
-            found[name] = validated(type(own), values, where=f"settings.{name}")
+            given = self.settings.get(name, {})
+            found[name] = configured(MEMBERSHIP_ATTACKS[name], given, where=f"settings.{name}")
         return found
 
     def shadow_spec(self, victim: RecommenderSpec) -> RecommenderSpec:

@@ -1,9 +1,9 @@
-"""Membership inference, one seed: its stages, what each needs, and what it measures."""
+"""The threat of membership inference, one seed: its nodes, and what they measure."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from functools import cached_property, lru_cache
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from jaxtyping import Float32, Float64, Int64
 from recaudit.attacks.membership.blind import blind_panel
 from recaudit.attacks.membership.knowledge import ItemSpace, Listed, MembershipKnowledge
 from recaudit.attacks.membership.shadows import Evidence
+from recaudit.attacks.registry import key_inputs
 from recaudit.audit import values
-from recaudit.audit.membership_models import NULL, SHADOW, VECTORS, MembershipModels
+from recaudit.audit.digests import digest
+from recaudit.audit.membership.models import NULL, SHADOW, VECTORS, MembershipModels
 from recaudit.audit.spec import VICTIM, AuditSpec
-from recaudit.audit.values import Inferred, SeedResult, packed_inferred, unpacked_inferred
-from recaudit.audit.work import Work, digest
+from recaudit.audit.values import INFERRED, Inferred, SeedResult, ServedCandidates
 from recaudit.data.interactions import Interactions
 from recaudit.data.membership import MembershipSplit, MembershipSplitSpec, membership_split
 from recaudit.data.rows import picked_rows
@@ -24,18 +25,20 @@ from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
 from recaudit.models.cold_start import FoldsIn
 from recaudit.models.factorization import NetworkRecommender
-from recaudit.models.protocol import Recommender, TopK
+from recaudit.models.protocol import Recommender
 from recaudit.oracle.oracle import Oracle
-from recaudit.oracle.serving import FOLDING, Serving
-from recaudit.pipeline import Stage
+from recaudit.oracle.serving import Serving
+from recaudit.pipeline.node import Node, key_values
 from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
+from recaudit.victims.lists import FixedLists
+from recaudit.victims.protocol import Queries
 
 __all__ = ["Membership"]
 
 
 class Membership:
-    """The stages of one seed that tell members from strangers.
+    """The nodes of one seed that tell members from strangers.
 
     A victim is trained on the members among the candidates. The null control is a victim that was trained on
     none of them.
@@ -43,7 +46,7 @@ class Membership:
     Args:
         spec: what to measure.
         data: the interactions that the spec names.
-        run: seed, device, progress and memo.
+        run: seed, device, progress and cache.
 
     Raises:
         UsageError: where the data cannot be split as the spec says.
@@ -56,6 +59,7 @@ class Membership:
         self.seed = run.seed
         self.split = _split(data, self.spec.split, run.seed)
         self._data = data
+        self._cache = run.cache
         self._rungs = self.spec.rungs()
         self.models = MembershipModels(self.spec, spec.victim_spec(), self.split, k=spec.k, run=self.run)
         self._check()
@@ -79,56 +83,25 @@ class Membership:
                 "shadow_share, or set membership.null=no and membership.vectors_of=shadow"
             )
 
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """What is judged, in order."""
-        return tuple(f"membership, {serving}" for serving in self.spec.serving)
-
-    def works(self) -> tuple[Work, ...]:
-        """Return all stages, in an order in which each comes after those that it needs."""
-        return self._works
-
     @cached_property
-    def _works(self) -> tuple[Work, ...]:
-        works = []
-        for one in self.models.planned.values():
-            works.append(Work(name=("fit", _told(one.name)), stage=self.models.fit_stage(one), needs=()))
-            if self.models.folds and one.name != VECTORS:
-                needs = (self.models.fit_stage(one).hash,)
-                works.append(
-                    Work(name=("share", _told(one.name)), stage=self.models.fold_stage(one), needs=needs)
-                )
-        judge = tuple(work.stage.hash for work in works)
-        works += [
-            Work(name=("judge", row), stage=self._judged_stage(serving), needs=judge)
-            for row, serving in zip(self.rows, self.spec.serving, strict=True)
-        ]
-        return tuple(works)
+    def rows(self) -> Mapping[str, Node[Inferred]]:
+        """The judged rows by name: under each way of serving the blind panel, then each attack."""
+        found: dict[str, Node[Inferred]] = {}
+        for serving in self.spec.serving:
+            found[f"{serving}, blind"] = self._blind(serving)
+            found |= {f"{serving}, {name}": self._attack(serving, name) for name in self._rungs}
+        return found
 
-    def do(self, name: tuple[str, ...]) -> None:
-        """Do the stage of this name and keep its result."""
-        kind, whose = name
-        if kind == "judge":
-            self.inferred(self.spec.serving[self.rows.index(whose)])
-            return
-        one = next(one for one in self.models.planned.values() if _told(one.name) == whose)
-        if kind == "fit":
-            self.models.fitted(one)
-        else:
-            self.models.folded(one)
-
-    def inferred(self, serving: Serving) -> Inferred:
-        """Return what all attacks found under one way of serving."""
-        return self.run.memo.once(
-            self._judged_stage(serving), lambda: self._infer(serving), packed_inferred, unpacked_inferred
-        )
-
-    def result(self, tell: Callable[[str], None]) -> SeedResult:
-        """Return what was measured, computing what is not kept; ``tell`` hears each row that begins."""
-        found: dict[str, Inferred] = {}
-        for row, serving in zip(self.rows, self.spec.serving, strict=True):
-            tell(row)
-            found[serving] = self.inferred(serving)
+    def result(self) -> SeedResult:
+        """Return what was measured, from the run's cache."""
+        found: dict[str, ServedCandidates] = {
+            serving: ServedCandidates(
+                members=self.split.members.copy(),
+                blind=self._cache.get(self.rows[f"{serving}, blind"]),
+                attacks={name: self._cache.get(self.rows[f"{serving}, {name}"]) for name in self._rungs},
+            )
+            for serving in self.spec.serving
+        }
         split = self.split
         users = {
             "candidates": len(split.candidates),
@@ -138,29 +111,87 @@ class Membership:
         }
         return SeedResult(seed=self.seed, users=users, inferred=found)
 
-    def _judged_stage(self, serving: Serving) -> Stage:
-        models = {}
-        for name, one in self.models.planned.items():
-            folds = serving in FOLDING and name != VECTORS
-            models[name] = (self.models.fold_stage(one) if folds else self.models.fit_stage(one)).hash
-        inputs = {
-            "threat": "membership",
+    def _judged(
+        self,
+        serving: Serving,
+        label: str,
+        inputs: Mapping[str, Any],
+        needs: Mapping[str, Node[Any]],
+        compute: Callable[[], Inferred],
+    ) -> Node[Inferred]:
+        """Return a node that scores the candidates under one way of serving."""
+        common: dict[str, Any] = {
             "serving": serving,
-            "models": models,
-            "attacks": {
-                name: {"kind": type(rung).__name__, **rung.model_dump(mode="json")}
-                for name, rung in self._rungs.items()
-            },
-            "packages": {"scikit-learn": version("scikit-learn")},
-            "rich": self.spec.rich.model_dump(mode="json"),
-            "defence": self.spec.defence.model_dump(mode="json"),
-            "k": self.k,
             "data": self._data.name,
             "split": self._split_digest,
-            "seed": self.run.seed,
-            "device": self.run.device,
+            "packages": {"scikit-learn": version("scikit-learn")},
         }
-        return Stage(kind="figures", inputs=inputs)
+        return Node(
+            kind="inferred",
+            inputs={**common, **inputs},
+            needs=needs,
+            compute=compute,
+            codec=INFERRED,
+            label=f"membership, {serving}: {label}",
+        )
+
+    def _blind(self, serving: Serving) -> Node[Inferred]:
+        """Return the node of the blind panel, and of the quality of the victim's lists."""
+        evidence = self._evidence(serving, ())
+        victim = self.models.lists(VICTIM, serving)
+
+        def compute() -> Inferred:
+            lists = self._cache.get(victim)
+            panel = blind_panel(self._cache.get(evidence).knowledge, lists)
+            scores = {f"{values.BLIND}{name}": one for name, one in panel.scores.items()}
+            return Inferred(scores=scores, quality=self._quality(lists), best=panel.best)
+
+        needs: dict[str, Node[Any]] = {"evidence": evidence, VICTIM: victim}
+        return self._judged(serving, "blind panel", {"row": "blind"}, needs, compute)
+
+    def _attack(self, serving: Serving, name: str) -> Node[Inferred]:
+        """Return the node of one attack, with its null control."""
+        rung = self._rungs[name]
+        evidence = self._evidence(serving, rung.needs)
+        lists = {
+            row: self.models.lists(row, serving) for row in (VICTIM, *((NULL,) if self.spec.null else ()))
+        }
+        seed = child_seed(self.run.seed, "attack")
+        everybody = Queries(users=np.arange(len(self.split.candidates)))
+
+        def compute() -> Inferred:
+            with self._cache.clock() as seconds:
+                scorer = rung.learn(self._cache.get(evidence), seed)
+                oracle = self._oracle(serving)
+                scores = {name: scorer(oracle.query(everybody).items)}
+                cost = round(seconds(), 3)
+            if self.spec.null:
+                scores[f"{values.NULL}{name}"] = scorer(self._cache.get(lists[NULL]))
+            asked = oracle.ledger
+            ledger = {"lists": asked.lists, "users": asked.users, "items": asked.items}
+            return Inferred(scores=scores, seconds=cost, ledger=ledger)
+
+        inputs = {
+            "row": "attack",
+            "attack": key_inputs(rung),
+            "seed": seed,
+        }
+        return self._judged(serving, name, inputs, {"evidence": evidence, **lists}, compute)
+
+    def _evidence(self, serving: Serving, sources: tuple[str, ...]) -> Node[Evidence]:
+        """Return the node of the evidence that attacks with the same sources share in a process."""
+        kinds = {"auditor", "own"} & set(sources)
+        models = [name for name in self.models.planned if name.partition(" ")[0] in kinds]
+        lists = {name: self.models.lists(name, serving) for name in (SHADOW, *models)}
+        seed = child_seed(self.run.seed, "attack")
+        return Node(
+            kind="evidence",
+            inputs={"rich": key_values(self.spec.rich), "seed": seed, "split": self._split_digest},
+            needs={VECTORS: self.models.fitted(VECTORS), **lists},
+            compute=lambda: Evidence(self._knowledge(serving, kinds), seed, self.spec.rich),
+            codec=None,
+            label=f"evidence of membership, {serving}",
+        )
 
     @cached_property
     def _split_digest(self) -> str:
@@ -168,21 +199,22 @@ class Membership:
         parts = (split.candidates, split.members, split.shadow_users, split.shadow_members, split.others)
         return digest((*parts, split.heldout_offsets, split.heldout_items), (split.histories.fingerprint,))
 
-    def _oracle(self, name: str, serving: Serving) -> Oracle:
+    def _oracle(self, serving: Serving) -> Oracle:
         """Return the victim as an outsider meets it: who asks for candidates' lists gets them."""
-        lists = self.models.lists(name, serving)
-        return Oracle.serving(lambda users: TopK(items=lists[users]), n_users=len(lists))
+        lists = self._cache.get(self.models.lists(VICTIM, serving))
+        return Oracle(FixedLists(lists=lists), allowed=np.arange(len(lists)), k=self.k)
 
-    def _knowledge(self, serving: Serving) -> MembershipKnowledge:
+    def _knowledge(self, serving: Serving, kinds: Set[str]) -> MembershipKnowledge:
         split, of = self.split, self.models.planned[VECTORS].trained
-        auditor, own = self._listed("auditor", serving), self._listed("own", serving)
-        vectors = _item_vectors(self.models.fitted(self.models.planned[VECTORS]))
+        auditor = self._listed("auditor", serving) if "auditor" in kinds else None
+        own = self._listed("own", serving) if "own" in kinds else None
+        vectors = _item_vectors(self._cache.get(self.models.fitted(VECTORS)))
         return MembershipKnowledge(
             space=ItemSpace(vectors=vectors, popularity=self.models.histories(of).popularity),
             candidates=self.models.histories(split.candidates),
             shadow=Listed(
                 histories=self.models.histories(split.shadow_users),
-                lists=self.models.lists(SHADOW, serving)[None],
+                lists=self._cache.get(self.models.lists(SHADOW, serving))[None],
                 inside=split.shadow_members[None],
             ),
             auditor=None if auditor is None else auditor[0],
@@ -190,44 +222,14 @@ class Membership:
             own_lists=None if own is None else own[1],
         )
 
-    def _listed(self, kind: str, serving: Serving) -> tuple[Listed, Int64[np.ndarray, "J C k"]] | None:
+    def _listed(self, kind: str, serving: Serving) -> tuple[Listed, Int64[np.ndarray, "J C k"]]:
         """Return lists of the models of a kind for the users that they were drawn from, and for the rest."""
         models = [one for one in self.models.planned.values() if one.name.startswith(f"{kind} ")]
-        if not models:
-            return None
         users = self.split.candidates if kind == "auditor" else self.split.shadow_users
-        lists = np.stack([self.models.lists(one.name, serving) for one in models])
+        lists = np.stack([self._cache.get(self.models.lists(one.name, serving)) for one in models])
         inside = np.stack([np.isin(users, one.trained) for one in models])
         first, rest = np.split(lists, [len(users)], axis=1)
         return Listed(histories=self.models.histories(users), lists=first, inside=inside), rest
-
-    def _infer(self, serving: Serving) -> Inferred:
-        """Let every attack score the candidates, and beside them the blind panel and the null control."""
-        knowledge = self._knowledge(serving)
-        seed = child_seed(self.run.seed, "attack")
-        evidence = Evidence(knowledge, seed, self.spec.rich)
-        everybody = np.arange(len(self.split.candidates))
-        scores: dict[str, Float64[np.ndarray, "C"]] = {}
-        null, cost, ledgers = {}, {}, {}
-        for name, rung in self._rungs.items():
-            oracle, began = self._oracle(VICTIM, serving), time.perf_counter()
-            scorer = rung.learn(evidence, seed)
-            scores[name] = scorer(oracle.query(everybody).items)
-            cost[name] = round(time.perf_counter() - began + self.models.cost(rung.source), 3)
-            asked = oracle.ledger
-            ledgers[name] = {"lists": asked.lists, "users": asked.users, "items": asked.items}
-            if self.spec.null:
-                null[f"{values.NULL}{name}"] = scorer(self.models.lists(NULL, serving))
-        lists = self.models.lists(VICTIM, serving)
-        panel = blind_panel(knowledge, lists)
-        return Inferred(
-            members=self.split.members.copy(),
-            scores=scores | {f"{values.BLIND}{name}": one for name, one in panel.scores.items()} | null,
-            quality=self._quality(lists),
-            best=panel.best,
-            cost=cost,
-            ledgers=ledgers,
-        )
 
     def _quality(self, lists: Int64[np.ndarray, "C k"]) -> dict[str, Float64[np.ndarray, "C"]]:
         offsets, places = picked_rows(self.split.heldout_offsets, self.split.candidates)
@@ -245,10 +247,6 @@ def _split(data: Interactions, spec: MembershipSplitSpec, seed: int) -> Membersh
         return membership_split(data, spec, seed)
     except UsageError as error:
         raise UsageError(f"membership.split.{error}") from None  # the stealing split has keys of these names
-
-
-def _told(name: str) -> str:
-    return f"membership {name}"
 
 
 def _item_vectors(recommender: Recommender) -> Float32[np.ndarray, "I D"]:

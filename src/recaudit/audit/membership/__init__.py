@@ -1,0 +1,1 @@
+"""The threat of membership inference: its nodes, its figures, its settings."""

@@ -1,0 +1,1 @@
+"""The threat of model stealing: its nodes, its figures, its settings."""

@@ -1,0 +1,1 @@
+"""What can be asked for lists: models fitted here, saved models, and what plug-ins bring."""
