@@ -1,0 +1,283 @@
+"""One table, for audits and papers, with three renderers: terminal, Markdown and HTML."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from recaudit.report.index import Figure
+from recaudit.vocabulary import NOT_AVAILABLE, NOT_MEASURED, Form, metric_of
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Line",
+    "Section",
+    "Table",
+    "cell_of",
+    "environment",
+    "escaped",
+    "html",
+    "markdown",
+    "shown",
+    "terminal",
+    "words",
+]
+
+Emphasis = Literal["", "reference", "strongest"]
+_STYLES: dict[Emphasis, str] = {"": "", "reference": "italic", "strongest": "bold"}
+_TEXT_WIDTH, _LABEL_WIDTH = 16, 24
+"""The least width of a column of words, and the greatest of the rows' names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What stands in one place of a table.
+
+    Args:
+        text: the value, or words.
+        interval: its interval, without brackets.
+        beside: a second value beside the first, such as a published one.
+        below: further lines.
+        figure: the figure that the cell shows, where it shows one.
+        words: whether the text may break, as numbers may not.
+    """
+
+    text: str
+    interval: str = ""
+    beside: str = ""
+    below: tuple[str, ...] = ()
+    figure: Figure | None = None
+    words: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column: its heading, and whether it holds numbers (right) or words (left)."""
+
+    heading: str
+    align: Literal["left", "right"] = "right"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row: the cells, of which the first is the row's name.
+
+    Args:
+        cells: one a column.
+        emphasis: ``reference`` for what attacks are compared with, ``strongest`` for the strongest attack.
+    """
+
+    cells: tuple[Cell, ...]
+    emphasis: Emphasis = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Rows that belong together, perhaps under a title of their own."""
+
+    lines: tuple[Line, ...]
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table.
+
+    Args:
+        title: what it shows.
+        columns: the first one names the rows.
+        sections: the rows.
+        notes: what stands below.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The rows of all sections."""
+        return tuple(line for section in self.sections for line in section.lines)
+
+
+def cell_of(figure: Figure | None, form: Form | None = None) -> Cell:
+    """Return how a figure stands in a table; ``form`` is the metric's own where it is not given."""
+    if figure is None:
+        return Cell(text=NOT_MEASURED)
+    if figure.value is None:
+        return Cell(text=NOT_AVAILABLE, figure=figure)
+    metric = metric_of(figure.metric)
+    form = form or metric.form
+    same = metric.spread and figure.low == figure.high
+    interval = "" if same else form.interval(figure.low, figure.high)
+    return Cell(text=form.text(figure.value), interval=interval, figure=figure)
+
+
+def words(text: str) -> Cell:
+    """Return a cell of words."""
+    return Cell(text=text, words=True)
+
+
+def shown(tables: Sequence[Table]) -> list[Figure | None]:
+    """Return the figures that stand in ``tables``."""
+    return [cell.figure for table in tables for line in table.lines for cell in line.cells]
+
+
+def terminal(table: Table) -> RenderableType:
+    """Return the table for a terminal of any width.
+
+    Intervals stand beside their values where all fits, else below them; where that is too wide as well, each
+    row becomes a block of lines, one a column. No number is ever cut or broken.
+    """
+    forms = [
+        _grid(table, beside=beside, apart=apart) for beside, apart in ((True, 1), (False, 1), (False, 0))
+    ]
+    body: RenderableType = _Fitting(forms=forms, last=_Stacked(table=table))
+    parts: list[RenderableType] = [Text(table.title, style="bold"), body] if table.title else [body]
+    return Group(*parts, *(Padding(Text(note), (1, 0, 0, 0)) for note in table.notes))
+
+
+def markdown(table: Table) -> str:
+    """Return the table as Markdown."""
+    lines = [f"**{escaped(table.title)}**", ""] if table.title else []
+    lines.append(_markdown_line([escaped(column.heading) for column in table.columns]))
+    lines.append(
+        "|" + "|".join("---:" if column.align == "right" else "---" for column in table.columns) + "|"
+    )
+    for section in table.sections:
+        if section.title:
+            lines.append(_markdown_line([f"**{escaped(section.title)}**", *[""] * (len(table.columns) - 1)]))
+        lines += [_markdown_line(list(_markdown_cells(line))) for line in section.lines]
+    lines += [text for note in table.notes for text in ("", escaped(note))]
+    return "\n".join([*lines, ""])
+
+
+def html(table: Table, *, cards: bool = True) -> Markup:
+    """Return the table as HTML; with ``cards`` each row becomes a card on a narrow page."""
+    template = environment().get_template("table.html.j2")
+    return Markup(template.render(table=table, cards=cards))
+
+
+@cache
+def environment() -> Environment:
+    """Return what renders the templates of this folder."""
+    return Environment(
+        loader=PackageLoader("recaudit.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` so that Markdown shows it as it is."""
+    return "".join(f"\\{c}" if c in "\\|*_`<[" else c for c in text)
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _markdown_cells(line: Line) -> Iterator[str]:
+    mark = {"": "", "reference": "*", "strongest": "**"}[line.emphasis]
+    for place, cell in enumerate(line.cells):
+        text = escaped(cell.text)
+        said = f"{mark}{text}{mark}" if place == 0 and text else text
+        said += f" · *{escaped(cell.beside)}*" if cell.beside else ""
+        said += f" ({cell.interval})" if cell.interval else ""
+        yield "<br>".join([said, *map(escaped, cell.below)])
+
+
+def _text(cell: Cell, *, beside: bool) -> Text:
+    """Return a cell for a terminal, its interval ``beside`` the value or below it."""
+    text = Text(cell.text)
+    if cell.beside:
+        text.append(f" {cell.beside}", style="italic cyan")
+    if cell.interval:
+        text.append(f"{' ' if beside else chr(10)}({cell.interval})", style="dim")
+    for line in cell.below:
+        text.append(f"\n{line}", style="dim")
+    return text
+
+
+def _width(text: Text | str) -> int:
+    return max(map(cell_len, str(text).split("\n")), default=0)
+
+
+def _grid(table: Table, *, beside: bool, apart: int) -> RichTable:
+    grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, apart, 0, 0), show_edge=False, pad_edge=False)
+    for place, column in enumerate(table.columns):
+        cells = [line.cells[place] for line in table.lines]
+        numbers = [_width(_text(cell, beside=beside)) for cell in cells if not cell.words]
+        texts = [_width(cell.text) for cell in cells if cell.words]
+        if place == 0:
+            least = min(max([*numbers, *texts], default=0), _LABEL_WIDTH)
+        else:
+            least = max([*numbers, min(max(texts, default=0), _TEXT_WIDTH)], default=0)
+        # A word of the heading is never broken either.
+        least = max([least, *map(cell_len, column.heading.split())])
+        grid.add_column(Text(column.heading), justify=column.align, min_width=least, overflow="fold")
+    for section in table.sections:
+        if section.title:
+            grid.add_row(Text(section.title, style="bold"))
+        for line in section.lines:
+            grid.add_row(*(_text(cell, beside=beside) for cell in line.cells), style=_STYLES[line.emphasis])
+        grid.add_section()
+    return grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fitting:
+    """The first of ``forms`` that the terminal is wide enough for, else ``last``."""
+
+    forms: Sequence[RichTable]
+    last: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        unbounded = options.update(max_width=10_000)
+        least = (Measurement.get(console, unbounded, form).minimum for form in self.forms)
+        fitting = (form for form, width in zip(self.forms, least, strict=True) if width <= options.max_width)
+        yield next(fitting, self.last)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stacked:
+    """A block of lines a row: its name, then each column's heading and value."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        for section in self.table.sections:
+            if section.title:
+                yield Text(section.title, style="bold underline")
+            for line in section.lines:
+                yield Text(line.cells[0].text, style="bold")
+                yield Padding(self._block(line, options.max_width - 2), (0, 0, 0, 2))
+
+    def _block(self, line: Line, width: int) -> RichTable:
+        columns = list(zip(self.table.columns, line.cells, strict=True))[1:]
+        numbers = [cell for _, cell in columns if not cell.words]
+        room = (
+            width - 2 - max((cell_len(word) for one, _ in columns for word in one.heading.split()), default=0)
+        )
+        beside = all(_width(_text(cell, beside=True)) <= room for cell in numbers)
+        least = max((_width(_text(cell, beside=beside)) for cell in numbers), default=0)
+        block = RichTable.grid(padding=(0, 2, 0, 0))
+        block.add_column(overflow="fold")
+        block.add_column(min_width=min(least, width), overflow="fold")
+        for column, cell in columns:
+            block.add_row(Text(column.heading, style="dim"), _text(cell, beside=beside))
+        return block
