@@ -71,7 +71,9 @@ def test_every_figure_and_interval_stands_in_the_page(kind: str, request: pytest
             assert form.text(figure.value) in text, figure
         else:
             assert f"{form.text(figure.value)} {form.interval(figure.low, figure.high)}" in text, figure
-    assert ("Other figures" in text) is (kind == "sequential_values"), "the victim's figures on all of its users"
+    assert ("Other figures" in text) is (kind == "sequential_values"), (
+        "the victim's figures on all of its users"
+    )
 
 
 def test_what_has_no_column_stands_among_the_others(both_values: dict[str, Any]) -> None:
@@ -168,7 +170,9 @@ def test_the_page_tells_data_settings_versions_and_hash(values: dict[str, Any]) 
 
 
 def test_no_word_promises_too_much(both_values: dict[str, Any]) -> None:
-    assert not re.search(r"\b(private|privacy|secure[d]?|security|safe)\b", _page(both_values).text, re.IGNORECASE)
+    assert not re.search(
+        r"\b(private|privacy|secure[d]?|security|safe)\b", _page(both_values).text, re.IGNORECASE
+    )
 
 
 def test_the_page_loads_nothing(both_result: Result) -> None:
@@ -198,7 +202,9 @@ def test_the_policy_lets_through_its_own_style_alone(result: Result) -> None:
 
 
 def test_ids_are_unique_in_the_page(both_result: Result) -> None:
-    ids = [attributes["id"] for _, attributes in Page(render_html(both_result)).elements if "id" in attributes]
+    ids = [
+        attributes["id"] for _, attributes in Page(render_html(both_result)).elements if "id" in attributes
+    ]
     assert ids
     assert len(ids) == len(set(ids))
 
