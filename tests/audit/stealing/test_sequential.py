@@ -491,6 +491,7 @@ def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
 # --- membership --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_membership_of_a_victim_that_reads_histories(values) -> None:
     """Members and strangers are shown to the same model: folding a stranger in trains nothing."""
     spec = AuditSpec(
