@@ -58,7 +58,6 @@ def test_what_has_no_column_stands_among_the_others(membership_values: dict[str,
     assert "4,242" in text[: text.index("Other figures")]
 
 
-@pytest.mark.slow
 def test_each_threat_has_its_sections_and_no_empty_one(
     result: Result, membership_result: Result, both_result: Result
 ) -> None:
