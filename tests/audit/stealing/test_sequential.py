@@ -152,6 +152,7 @@ def test_a_saved_victim_s_seeds_judge_the_same_unseen_users(sequential, folder, 
     assert 0 <= found <= 1
 
 
+@pytest.mark.slow
 def test_every_stage_by_itself_leaves_nothing_to_the_audit(sequential, tmp_path) -> None:
     store = Store(tmp_path, say=pytest.fail)
     cache = Cache(store=store)
@@ -492,6 +493,7 @@ def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
 # --- membership --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_membership_of_a_victim_that_reads_histories(values) -> None:
     """Members and strangers are shown to the same model: folding a stranger in trains nothing."""
     spec = AuditSpec(
