@@ -38,11 +38,19 @@ def test_what_stands_twice_is_kept_and_left_over(values: dict[str, Any], result:
 def test_a_frame_may_have_other_columns_and_no_numbers() -> None:
     row = {"data": "d", "victim": "v", "attack": "PTA", "users": "all", "metric": "auc", "seeds": 2}
     frame = pl.DataFrame(
-        [row | {"value": math.nan, "published": 0.5, "known": 0.1}, row | {"value": 0.7, "known": 0.2, "users": "x"}]
+        [
+            row | {"value": math.nan, "published": 0.5, "known": 0.1},
+            row | {"value": 0.7, "known": 0.2, "users": "x"},
+        ]
     )
     index = Figures(frame)
     found = index.find("PTA", "auc", "all")
     assert found is not None
     assert (found.value, found.published) == (None, 0.5)
     assert [figure.value for figure in index.where(users="x")] == [0.7]
-    assert (index.attacks, index.metrics, index.users, index.servings) == (("PTA",), ("auc",), ("all", "x"), (None,))
+    assert (index.attacks, index.metrics, index.users, index.servings) == (
+        ("PTA",),
+        ("auc",),
+        ("all", "x"),
+        (None,),
+    )

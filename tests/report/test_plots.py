@@ -42,7 +42,9 @@ def test_all_its_ids_carry_its_name_and_all_its_links_lead_to_them(result: Resul
 @both
 def test_it_is_the_same_each_time(result: Result, draw: Draw) -> None:
     assert draw(Stealing(result), WIDE, "a") == draw(Stealing(result), WIDE, "a")
-    assert draw(Stealing(result), WIDE, "a").replace("a-", "") != draw(Stealing(result), NARROW, "a").replace("a-", "")
+    assert draw(Stealing(result), WIDE, "a").replace("a-", "") != draw(Stealing(result), NARROW, "a").replace(
+        "a-", ""
+    )
 
 
 @both
@@ -60,7 +62,9 @@ def test_labels_are_text_and_values_are_told_in_words(result: Result) -> None:
     root = ET.fromstring(agreement_plot(Stealing(result), WIDE, "here"))
     texts = {"".join(element.itertext()) for element in root.iter(f"{_SVG}text")}
     assert {"Popular list", "QSD", "PTD", "PTQ", "PTA", "PTAQ", "Retrained", "80 %"} <= texts
-    assert "PTAQ: 64.7\N{NO-BREAK SPACE}% for unqueried, 72.9\N{NO-BREAK SPACE}% for queried;" in (root[1].text or "")
+    assert "PTAQ: 64.7\N{NO-BREAK SPACE}% for unqueried, 72.9\N{NO-BREAK SPACE}% for queried;" in (
+        root[1].text or ""
+    )
 
 
 def test_markers_differ_in_shape_and_not_in_colour_alone(result: Result) -> None:
@@ -107,14 +111,18 @@ def test_drawing_leaves_matplotlib_as_it_was(result: Result) -> None:
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_unseen_users_are_a_third_series_that_fits(sequential_values: dict[str, Any], width: int) -> None:
     root = ET.fromstring(agreement_plot(Stealing(parse_result(sequential_values)), width, "here"))
-    assert "PTAQ: 61.3\N{NO-BREAK SPACE}% for unqueried, 62.3\N{NO-BREAK SPACE}% for queried" in (root[1].text or "")
+    assert "PTAQ: 61.3\N{NO-BREAK SPACE}% for unqueried, 62.3\N{NO-BREAK SPACE}% for queried" in (
+        root[1].text or ""
+    )
     texts = {"".join(one.itertext()) for one in root.iter(f"{_SVG}text")}
     assert {"Constant list", "Auxiliary", "QSD5(random)", "unseen: unknown to the attacker"} <= texts
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("place", [0, 1])
-def test_roc_curves_are_well_formed_and_name_their_lines(membership_result: Result, width: int, place: int) -> None:
+def test_roc_curves_are_well_formed_and_name_their_lines(
+    membership_result: Result, width: int, place: int
+) -> None:
     block = served(membership_result)[place]
     plot = roc_plot(block, width, "here")
     root = ET.fromstring(plot)

@@ -72,7 +72,9 @@ def test_the_verdict_names_the_strongest_attack_the_floor_and_the_ceiling(values
 
 def test_the_verdict_gives_each_attack_only_what_it_had(values: dict[str, Any]) -> None:
     one = verdict(without(values, "QSD", "PTQ", "PTA", "PTAQ"))
-    assert one.startswith("With the histories of 302 of 3,020 users (10 %), the one attack of this audit (PTD)")
+    assert one.startswith(
+        "With the histories of 302 of 3,020 users (10 %), the one attack of this audit (PTD)"
+    )
     other = verdict(without(values, "PTD", "PTQ", "PTA", "PTAQ"))
     assert other.startswith("With 272 of the victim’s lists, the one attack")
 
@@ -114,7 +116,9 @@ def test_an_undertrained_victim_is_called_so(values: dict[str, Any]) -> None:
     assert any("may be undertrained" in note for note in notes(values))
 
 
-def test_a_victim_with_one_list_for_all_is_called_so_before_all_else(sequential_values: dict[str, Any]) -> None:
+def test_a_victim_with_one_list_for_all_is_called_so_before_all_else(
+    sequential_values: dict[str, Any],
+) -> None:
     values = planted(sequential_values, constant=0.88, retrained=0.9, PTAQ=0.89)
     assert notes(values)[0] == (
         "This recommender serves nearly the same list to everybody, but for what each user has seen: one "
@@ -160,7 +164,11 @@ NO_TIMES, MIDDLE = "The data have no times", "cut out of the middle of histories
     ],
 )
 def test_histories_without_a_known_order_are_told(
-    sequential_values: dict[str, Any], values: dict[str, Any], times: bool | None, by: str | None, found: tuple[str, ...]
+    sequential_values: dict[str, Any],
+    values: dict[str, Any],
+    times: bool | None,
+    by: str | None,
+    found: tuple[str, ...],
 ) -> None:
     for one, reads in ((sequential_values, True), (values, False)):
         one["data"] |= {} if times is None else {"times": times}
@@ -172,14 +180,18 @@ def test_histories_without_a_known_order_are_told(
         assert not reads or all(words in text for words in found)
 
 
-def test_membership_of_a_victim_that_reads_histories_tells_of_their_order(membership_values: dict[str, Any]) -> None:
+def test_membership_of_a_victim_that_reads_histories_tells_of_their_order(
+    membership_values: dict[str, Any],
+) -> None:
     membership_values["data"]["times"] = False
     assert NO_TIMES not in " ".join(notes(membership_values))
     membership_values["cards"]["victim"]["needs"] = ["histories"]
     assert NO_TIMES in " ".join(notes(membership_values))
 
 
-def test_the_membership_verdict_is_on_everyone_folded_with_popular_beside_it(membership_result: Result) -> None:
+def test_the_membership_verdict_is_on_everyone_folded_with_popular_beside_it(
+    membership_result: Result,
+) -> None:
     assert [plain(text) for text in membership_verdict(membership_result)] == [
         "Everyone folded in: the strongest of 9 attacks, stack, tells members from strangers with an AUC of 0.634 "
         "(0.616–0.652), where 0.5 is chance, and finds 6.3 % (5.5–7.1) of members while wrongly naming 1 % of "
@@ -193,7 +205,9 @@ def test_the_membership_verdict_is_on_everyone_folded_with_popular_beside_it(mem
 
 
 @pytest.mark.parametrize(("candidates", "rates"), [(150, "1 % and at 0.1 %"), (1998, "0.1 %"), (2000, "")])
-def test_a_rate_needs_as_many_strangers(membership_values: dict[str, Any], candidates: int, rates: str) -> None:
+def test_a_rate_needs_as_many_strangers(
+    membership_values: dict[str, Any], candidates: int, rates: str
+) -> None:
     membership_values["data"] |= {"candidate_users": candidates, "member_users": candidates // 2}
     found = [note for note in notes(membership_values) if "no false positive" in note]
     assert [note.startswith(f"TPR at {rates} means here") for note in found] == ([True] if rates else [])
@@ -213,7 +227,12 @@ def test_chance_is_no_leak_found_by_these_attacks(membership_values: dict[str, A
     [
         ("rich", "auc", (0.511, 0.503, 0.519), "Yet the AUC of rich is above chance."),
         ("lira-items", "tpr@0.01", (0.08, 0.05, 0.11), "members are found: lira-items (8.0 % (5.0–11.0))."),
-        ("blind: list constancy", "auc", (0.8, 0.7, 0.9), "list constancy” has an AUC of 0.800 (0.700–0.900)."),
+        (
+            "blind: list constancy",
+            "auc",
+            (0.8, 0.7, 0.9),
+            "list constancy” has an AUC of 0.800 (0.700–0.900).",
+        ),
     ],
 )
 def test_another_row_above_chance_is_a_leak(
@@ -224,7 +243,9 @@ def test_another_row_above_chance_is_a_leak(
     assert headline(membership_values).endswith(words)
 
 
-def test_the_simplest_attack_is_explained_where_the_strongest_is_not(membership_values: dict[str, Any]) -> None:
+def test_the_simplest_attack_is_explained_where_the_strongest_is_not(
+    membership_values: dict[str, Any],
+) -> None:
     for feature in ("popular share", "best single feature"):
         set_leak(membership_values, "popular", f"blind: {feature}", "auc", 0.9, 0.88, 0.92)
     set_leak(membership_values, "popular", "blind: list constancy", "auc", 0.8, 0.78, 0.82)
@@ -253,9 +274,14 @@ def test_a_null_control_off_chance_is_to_be_distrusted(
     first, beside = membership_verdict(parse_result(membership_values))
     assert "Its null control misses 0.5: distrust this measurement." in first
     assert "distrust" not in beside
-    assert notes(membership_values)[0].startswith("Everyone folded in: the null control of the strongest attack misses")
+    assert notes(membership_values)[0].startswith(
+        "Everyone folded in: the null control of the strongest attack misses"
+    )
     own, other = map(null_control, blocks(membership_values))
-    assert f"misses it for stack {0.5 * (low + high):.3f} ({low:.3f}–{high:.3f}): distrust this measurement." in own
+    assert (
+        f"misses it for stack {0.5 * (low + high):.3f} ({low:.3f}–{high:.3f}): distrust this measurement."
+        in own
+    )
     assert other.endswith("the AUC is 0.492 to 0.508; every interval contains 0.5, as it must.")
 
 
@@ -288,7 +314,9 @@ def test_one_seed_is_said_once(both_values: dict[str, Any]) -> None:
 
 def test_a_blind_accuracy_that_is_missing_is_no_fault(membership_values: dict[str, Any]) -> None:
     row = next(f for f in membership_values["figures"] if f["attack"] == "blind: popular share")
-    membership_values["figures"].append(row | {"metric": "accuracy", "value": None, "low": None, "high": None})
+    membership_values["figures"].append(
+        row | {"metric": "accuracy", "value": None, "low": None, "high": None}
+    )
     assert not any("not available" in note for note in notes(membership_values))
     row["value"] = None
     assert any("not available" in note for note in notes(membership_values))

@@ -57,7 +57,11 @@ def test_its_figures_are_the_results(plain: dict[str, Any], width: int) -> None:
             if all(figure.get(key) == getattr(one.figure, key) for key in ("attack", "metric", "users"))
             and figure.get("serving") == one.figure.serving
         )
-        assert (one.figure.value, one.figure.low, one.figure.high) == (held["value"], held["low"], held["high"])
+        assert (one.figure.value, one.figure.low, one.figure.high) == (
+            held["value"],
+            held["low"],
+            held["high"],
+        )
         form = metric_of(held["metric"]).form
         said = f"{form.text(held['value'])} ({form.interval(held['low'], held['high'])})"
         assert said in " ".join(found.leaks)

@@ -160,7 +160,8 @@ def test_the_csv_tells_threat_and_serving(both_result: Result, tmp_path: Path) -
     read = pl.read_csv(tmp_path / "figures.csv")
     assert len(read) == len(both_result.figures)
     assert dict(read.group_by("threat").len().iter_rows()) == {
-        threat: sum(figure.threat == threat for figure in both_result.figures) for threat in ("stealing", "membership")
+        threat: sum(figure.threat == threat for figure in both_result.figures)
+        for threat in ("stealing", "membership")
     }
     assert read.filter(threat="stealing")["serving"].null_count() == len(read.filter(threat="stealing"))
     stack = read.filter(attack="stack", metric="auc")
