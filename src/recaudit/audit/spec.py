@@ -222,7 +222,7 @@ class AuditSpec(BaseModel):
     @property
     def victim_model(self) -> RecommenderSpec:
         """The hyperparameters of the victim, saved or to be trained."""
-        return self.victim.model if isinstance(self.victim, SavedVictim) else self.victim
+        return self.victim.model_spec if isinstance(self.victim, SavedVictim) else self.victim
 
     @property
     def clone_reads(self) -> bool:
@@ -252,7 +252,7 @@ class AuditSpec(BaseModel):
 def _model(info: Any) -> RecommenderSpec | None:
     """Return the victim's hyperparameters; ``None`` where the victim was found wrong."""
     victim: RecommenderSpec | SavedVictim | None = info.data.get("victim")
-    return victim.model if isinstance(victim, SavedVictim) else victim
+    return victim.model_spec if isinstance(victim, SavedVictim) else victim
 
 
 def _as_trained(split: SplitSpec, saved: Path) -> SplitSpec:
