@@ -415,7 +415,7 @@ def metric_of(name: str) -> Metric:
     return replace(known, name=name, label=f"{known.label}@{at}")
 
 
-def number(value: float | None, digits: int = 0) -> str:
+def number(value: float | int | None, digits: int = 0) -> str:
     """Return ``value`` with ``digits`` decimals, commas between thousands and a true minus sign.
 
     What rounds to zero has no sign; ``None`` reads ``not available``.
