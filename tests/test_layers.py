@@ -29,7 +29,6 @@ LAYERS = (  # from left to right
     "attacks",
     "audit",
     "experiments",
-    "papers",
     "report",
     "cli",
 )
@@ -198,8 +197,9 @@ for name in sys.argv[1].split():
     if name != "recaudit":
         for below in pkgutil.walk_packages(getattr(module, "__path__", []), f"{name}."):
             importlib.import_module(below.name)
-if "recaudit.papers" in sys.modules:
-    from recaudit.papers import grid_names, load_grid, published
+if "recaudit.experiments.papers" in sys.modules:
+    from recaudit.experiments.papers import grid_names, load_grid
+    from recaudit.experiments.papers.published import published
     for name in grid_names():
         load_grid(name), published(name)
 print(*sys.modules)
@@ -218,7 +218,8 @@ def loaded(modules: str) -> set[str]:
     [
         ("recaudit", {"torch", "numpy", "polars", "pydantic"}),
         (
-            "recaudit.vocabulary recaudit.report recaudit.experiments.grid recaudit.papers",
+            "recaudit.vocabulary recaudit.report recaudit.experiments.grid recaudit.experiments.table "
+            "recaudit.experiments.papers",
             {"torch", "matplotlib.pyplot"},
         ),
         ("recaudit.pipeline.pools.ray", {"ray"}),

@@ -19,15 +19,16 @@ from recaudit.cli.reproduce import ReproduceOptions
 from recaudit.errors import UsageError
 from recaudit.experiments import execute, plan
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.results import COLUMNS
-from recaudit.papers import STATISTICS, grid_names
+from recaudit.experiments.papers import STATISTICS, grid_names
+from recaudit.experiments.table import COLUMNS, VERSIONS
+from recaudit.pipeline import versions
 from recaudit.validation import validated
 
 TABLE = "zhu2023/table4"
 COMMAND = """
 import sys
 from pathlib import Path
-from recaudit import papers
+from recaudit.experiments import papers
 from recaudit.cli import main
 from recaudit.experiments.grid import Grid
 grid = Grid.model_validate_json(Path(sys.argv[1]).read_bytes())
@@ -79,6 +80,7 @@ def test_the_results_are_one_tidy_table(recaudit, paper, grid, finished) -> None
     ]
     assert len(set(frame.filter(metric="ndcg@5", users="target")["value"])) > 1, "cells differ"
     assert set(frame["attack"]) == {*grid.attacks, "popularity", "retrained", "victim"}
+    assert frame.select(VERSIONS).unique().row(0, named=True) == versions()
     csv = pl.read_csv("here/results.csv", schema=frame.schema)
     assert csv.equals(frame)
 
@@ -142,13 +144,11 @@ def test_two_workers_find_the_same_and_take_what_is_stored(recaudit, paper, fini
         ),
         ([STATISTICS, "--seeds", "2"], "--seeds: Table 6 counts what the data sets hold; leave it out"),
         (["page", "--paper", "nope"], "--paper: unknown paper 'nope'; expected one of: zhu2023"),
-        (["page", "--store", "nowhere"], "store: nowhere is not there; name a store with --store or"),
-        (["page", "--store", "empty", "--out", "file"], "out: file/reproduction cannot hold the results"),
+        (["page", "--out", "file"], "out: file/reproduction cannot hold the results"),
     ],
 )
 def test_a_wrong_option_in_one_line_before_any_work(recaudit, paper, arguments, says) -> None:
     Path("file").write_text("", "utf-8")
-    Path("empty").mkdir()
     code, out, err = recaudit("reproduce", *arguments)
     assert (code, out) == (2, "")
     assert says in one_line(err)
@@ -164,64 +164,83 @@ def test_without_the_data_one_line_says_how_to_get_them(recaudit, monkeypatch, t
         assert re.search("the data set ml-1m is not here .*; run: recaudit data fetch ml-1m", one_line(err))
 
 
-def test_the_list_without_data_names_all_and_makes_no_store(recaudit, monkeypatch, tmp_path) -> None:
-    monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-    code, out, _ = recaudit("reproduce", "list")
-    assert code == 0
-    rows = [line for line in out.splitlines() if "zhu2023/" in line or "hu2023/" in line]
+def test_the_list_names_all_and_loads_no_data_and_no_torch(tmp_path) -> None:
+    script = (
+        "import sys; from recaudit.cli import main\n"
+        "try: main(['reproduce', 'list'])\n"
+        "finally: print('loaded:', *({'torch', 'matplotlib'} & set(sys.modules)))"
+    )
+    env = {**os.environ, "RECAUDIT_DATA": str(tmp_path), "COLUMNS": "80"}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=env
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    rows = [line for line in ran.stdout.splitlines() if "zhu2023/" in line or "hu2023/" in line]
     names = [row.split()[1] for row in rows]
     membership = [name for name in grid_names() if name.startswith("hu2023/")]
     assert names == [*membership, STATISTICS, *(name for name in grid_names() if name not in membership)]
     assert len(membership) == 10
-    assert all("no data" in row for name, row in zip(names, rows, strict=True) if name != STATISTICS)
-    lines = [line for line in out.splitlines() if line.startswith("No data: ")]
+    assert all(re.search(r" (s|min|h|seconds) +│$", row) for row in rows), "each says what it took"
+    assert ran.stdout.splitlines()[-1] == "loaded:"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_left_without_data_is_told_once(recaudit, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    code, out, err = recaudit("reproduce", "list", "--left")
+    assert code == 0
+    assert out.count("no data") == len(grid_names())
+    lines = err.splitlines()
     assert len(lines) == 3, "what several lack is said once"
-    assert "run: recaudit data fetch ml-latest-small" in lines[0]
-    assert "run: recaudit data fetch ml-1m" in lines[1]
-    assert "the data set ml-1m-timed is not here" in lines[2]
+    found = sorted(re.search(r"the data set ([\w-]+) is not here", line)[1] for line in lines)
+    assert found == ["ml-1m", "ml-1m-timed", "ml-latest-small"]
+    assert "run: recaudit data fetch ml-1m" in err
     assert not list(tmp_path.iterdir())
 
 
 def test_the_list_tells_guesses_from_what_was_measured(recaudit, paper, finished) -> None:
     def row() -> list[str]:
-        code, out, _ = recaudit("reproduce", "list")
+        code, out, _ = recaudit("reproduce", "list", "--left")
         assert code == 0
         line = next(line for line in out.splitlines() if TABLE in line)
         return [cell.strip() for cell in line.strip("│").split("│")]
 
-    name, title, cells, seeds, whole, left = row()
-    assert (name, title, cells, seeds) == (TABLE, "A small experiment", "4", "1")
-    assert whole.endswith(" (guess)")
-    assert left == whole.removesuffix(" (guess)")
+    name, title, cells, seeds, cost, left = row()
+    assert (name, title, cells, seeds, cost) == (TABLE, "A small experiment", "4", "1", "")
+    assert left.endswith(" (guess)")
     assert recaudit("reproduce", TABLE, "--only", "epochs=4")[0] == 0
-    *_, whole, left = row()
-    assert re.fullmatch(r"\d+ s", whole)
-    assert re.fullmatch(r"\d+ s", left)
+    assert re.fullmatch(r"\d+ s", row()[-1])
     shutil.copytree(finished, "recaudit-store", dirs_exist_ok=True)
     assert row()[-1] == "done"
 
 
-def test_the_page_shows_what_the_store_has(recaudit, paper, finished) -> None:
-    Path("recaudit-store").mkdir()
-    code, out, err = recaudit("reproduce", "page")
-    assert (code, out, err) == (0, "Page: docs/reproduction.md\n", "")
+def test_the_page_shows_what_was_measured_and_needs_no_store_again(recaudit, paper, finished) -> None:
+    assert recaudit("reproduce", "page") == (0, "Page: docs/reproduction.md\n", "")
     empty = Path("docs/reproduction.md").read_text("utf-8")
     assert empty.count("not measured") > 10
-    assert not stored(paper / "recaudit-store"), "it computes nothing"
+    assert "Nothing is measured." in empty
+    assert not (paper / "recaudit-store").exists(), "it computes nothing"
     assert len(figures(paper / "docs" / "reproduction")) == 0
     shutil.copytree(finished, "finished")
-    assert recaudit("reproduce", "page", "--store", "finished")[0] == 0
+    assert recaudit("reproduce", TABLE, "--store", "finished")[2] == ""
+    assert recaudit("reproduce", "page")[0] == 0
     full = Path("docs/reproduction.md").read_text("utf-8")
     assert full.count("not measured") == 1, "where the page says what that means"
-    assert recaudit("reproduce", TABLE, "--store", "finished")[2] == "", "it computes nothing"
     found, shown = figures(paper / "results" / TABLE), figures(paper / "docs" / "reproduction")
     assert found.equals(shown)
     ours = found.filter(pl.col("attack") != "victim", metric="agreement@5", users="unqueried")
     assert len(ours) == 16, "four rows of four cells"
     for row in ours.iter_rows(named=True):
         assert f"{row['value']:.3f}" in full
+    assert all(f"{name} {version}" in full for name, version in versions().items())
+    table = Path("docs/reproduction/results.parquet")
+    before = table.stat().st_mtime_ns
+    shutil.rmtree("finished")
+    shutil.rmtree("results")
+    assert recaudit("reproduce", "page")[0] == 0
+    assert Path("docs/reproduction.md").read_text("utf-8") == full
+    assert table.stat().st_mtime_ns == before, "a table that does not change is not written"
 
 
 @pytest.fixture
@@ -232,17 +251,15 @@ def lacking(paper, grid, monkeypatch) -> Grid:
     lacks = grid.model_copy(update={"base": base, "axes": {"data": ("small", "ml-1m"), **grid.axes}})
     alone = grid.model_copy(update={"name": "zhu2023/epochs", "base": {**grid.base, "data": "steam"}})
     both = {one.name: one for one in (lacks, alone)}
-    for module in ("recaudit.papers", "recaudit.papers.catalogue"):
+    for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):
         monkeypatch.setattr(f"{module}.load_grid", both.__getitem__)
         monkeypatch.setattr(f"{module}.grid_names", lambda: tuple(both))
     return lacks
 
 
 def test_the_page_shows_cells_without_data_as_not_measured(recaudit, paper, lacking, finished) -> None:
-    shutil.copytree(finished, "finished")
-    code, out, err = recaudit("reproduce", "page", "--store", "finished")
-    assert (code, out) == (0, "Page: docs/reproduction.md\n")
-    assert one_line(err).startswith("ml-1m, steam: no such data here, so that their cells are not measured")
+    assert recaudit("reproduce", TABLE, "--only", "data=small", "--store", finished)[0] == 0
+    assert recaudit("reproduce", "page") == (0, "Page: docs/reproduction.md\n", "")
     text = Path("docs/reproduction.md").read_text("utf-8")
     tables, _, alone = text.partition("## What explains the differences")
     here, absent = tables.partition("<details>")[0].split("**ml-1m**")
@@ -278,7 +295,7 @@ def membership(grid, monkeypatch, paper) -> Grid:
             "picture": "roc",
         },
     )
-    for module in ("recaudit.papers", "recaudit.papers.catalogue"):
+    for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):
         monkeypatch.setattr(f"{module}.load_grid", {few.name: few}.__getitem__)
         monkeypatch.setattr(f"{module}.grid_names", lambda: (few.name,))
     return few
@@ -305,6 +322,7 @@ def test_membership_inference_has_its_table_and_a_page_of_its_own(recaudit, memb
     narrow = recaudit("reproduce", membership.name, "--only", "attack=difference", "--out", "part")
     assert (narrow[0], narrow[2]) == (0, ""), "what is shown changes, nothing is computed"
     assert "popular share" not in narrow[1]
+    assert recaudit("reproduce", membership.name)[0] == 0
     code, out, _ = recaudit("reproduce", "page", "--paper", "hu2023")
     assert (code, out) == (0, "Page: docs/membership-reproduction.md\n")
     text = Path("docs/membership-reproduction.md").read_text("utf-8")

@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 
 from recaudit.experiments.grid import Grid, narrowed, parse_only
-from recaudit.experiments.results import COLUMNS
-from recaudit.papers import grid_names, load_grid, with_published
+from recaudit.experiments.papers import grid_names, load_grid
+from recaudit.experiments.papers.published import with_published
+from recaudit.experiments.table import COLUMNS
 from recaudit.report.experiment_figures import draw
 from recaudit.report.experiment_frontier import front, label_places
 from recaudit.report.experiment_page import Section, render_page

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from recaudit.errors import UsageError
 from recaudit.experiments.grid import Grid, narrowed
-from recaudit.papers.catalogue import grid_names, load_grid
+from recaudit.experiments.papers import grid_names, load_grid
 from recaudit.report.experiment_figures import draw
 from recaudit.report.experiment_tables import markdown_table, terminal_table
 

@@ -50,7 +50,7 @@ class AuditSpec(BaseModel):
 
     data: DataSpec = DataSpec()
     """The interactions: a data set's name (`recaudit data list` names them all) or the path of a file, which
-    stand for ``{"source": …}``."""
+    stand for ``{"source": …}``; the built-in ``synthetic`` data by default."""
 
     victim: RecommenderSpec | SavedVictim = Field(default=DEFAULT_MODEL, validate_default=True)
     """The recommender to audit: a model's name, or its hyperparameters with their ``model``, ``bpr`` where
@@ -227,7 +227,7 @@ class AuditSpec(BaseModel):
     @property
     def victim_model(self) -> RecommenderSpec:
         """The hyperparameters of the victim, saved or to be trained."""
-        return self.victim.model if isinstance(self.victim, SavedVictim) else self.victim
+        return self.victim.model_spec if isinstance(self.victim, SavedVictim) else self.victim
 
     @property
     def clone_reads(self) -> bool:
@@ -257,7 +257,7 @@ class AuditSpec(BaseModel):
 def _model(info: Any) -> RecommenderSpec | None:
     """Return the victim's hyperparameters; ``None`` where the victim was found wrong."""
     victim: RecommenderSpec | SavedVictim | None = info.data.get("victim")
-    return victim.model if isinstance(victim, SavedVictim) else victim
+    return victim.model_spec if isinstance(victim, SavedVictim) else victim
 
 
 def _as_trained(split: SplitSpec, saved: Path) -> SplitSpec:

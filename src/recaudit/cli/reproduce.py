@@ -1,6 +1,6 @@
 """``recaudit reproduce``: a paper's table or figure, ours beside the published values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from recaudit.cli.audit import Whole
 from recaudit.cli.console import Output
+from recaudit.cli.flags import Whole
 from recaudit.cli.options import Folder
 from recaudit.cli.progress import GridProgress
-from recaudit.cli.stores import default_store, open_store
+from recaudit.cli.stores import default_store
 from recaudit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from recaudit.experiments.costs import Costs
+    import polars as pl
+
     from recaudit.experiments.grid import Grid
     from recaudit.pipeline import Store
     from recaudit.pipeline.schedule import Pool
@@ -68,7 +69,7 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
     Args:
         name: The experiment, such as zhu2023/table4; `recaudit reproduce list` names them all.
     """
-    from recaudit.papers import STATISTICS, load_grid, with_published  # noqa: PLC0415
+    from recaudit.experiments.papers import STATISTICS, load_grid  # noqa: PLC0415
 
     name = _known(name)
     out = options.out or Path("results") / name
@@ -78,6 +79,7 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
     grid = _narrowed(load_grid(name), options)
     _check(options)
     from recaudit.audit.run import check_device  # noqa: PLC0415
+    from recaudit.experiments.papers.published import with_published  # noqa: PLC0415
     from recaudit.experiments.results import results  # noqa: PLC0415
     from recaudit.pipeline import Store  # noqa: PLC0415
     from recaudit.report.experiment_figures import draw  # noqa: PLC0415
@@ -104,121 +106,154 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
 
 
 @reproduce_app.command(name="list")
-def list_experiments(*, store: Folder | None = None) -> None:
-    """List the experiments and what they cost on this machine.
+def list_experiments(*, left: bool = False, store: Folder | None = None) -> None:
+    """List the experiments, and what they took on one core when they were measured.
 
     Args:
-        store: Folder of finished stages, whose seconds the costs are told by.
+        left: Also plan them against the store and tell what is left to compute, in this machine's seconds; it
+            loads the data, which takes a minute.
+        store: Folder of finished stages, for --left; $RECAUDIT_STORE or recaudit-store by default.
     """
-    from recaudit.experiments.costs import Costs  # noqa: PLC0415
-    from recaudit.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
-    from recaudit.pipeline import Store  # noqa: PLC0415
+    from recaudit.experiments.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
 
     output = Output()
-    folder = store or default_store()
-    table = Table("experiment", "what it asks", "cells", "seeds", "whole", "left", title="Experiments")
-    table.columns[0].no_wrap = table.columns[4].no_wrap = table.columns[5].no_wrap = True
-    lacking: dict[str, None] = {}
-    with output.status("planning") as status:
-        kept = Store(folder, say=output.warn, writes=False)
-        costs = Costs(kept)
-        for name in sorted((STATISTICS, *grid_names()), key=lambda name: name.partition("/")[0]):
-            if name == STATISTICS:
-                table.add_row(STATISTICS, "What the data sets hold", "", "", "seconds", "")
-                continue
-            status.update(f"planning {name}")
-            grid = load_grid(name)
-            cells = grid.cells()
-            seeds = sorted({cell.seeds for cell in cells})
-            several = dict.fromkeys(map(str, (seeds[0], seeds[-1])))
-            try:
-                told = _told(grid, kept, costs)
-            except UsageError as error:
-                lacking[str(error)] = None
-                told = ("no data", "")
-            table.add_row(name, grid.title, str(len(cells)), " to ".join(several), *told)
+    headings = ("experiment", "what it asks", "cells", "seeds", "core time", *(["left"] if left else []))
+    table = Table(*headings, title="Experiments")
+    for column in (table.columns[0], *table.columns[4:]):
+        column.no_wrap = True
+    grids = {name: None if name == STATISTICS else load_grid(name) for name in (STATISTICS, *grid_names())}
+    told = _left(grids.values(), store or default_store(), output) if left else {}
+    for name, grid in sorted(grids.items(), key=lambda one: one[0].partition("/")[0]):
+        if grid is None:
+            table.add_row(name, "What the data sets hold", "", "", "seconds")
+            continue
+        seeds = sorted({cell.seeds for cell in grid.cells()})
+        several = dict.fromkeys(map(str, (seeds[0], seeds[-1])))
+        cost = "" if grid.core_hours is None else _duration(3600 * grid.core_hours)
+        more = [told[name]] if left else []
+        table.add_row(name, grid.title, str(len(grid.cells())), " to ".join(several), cost, *more)
     output.print(table)
-    for line in lacking:
-        output.say(f"No data: {line}")
     output.say(
-        "Costs are for one worker, from the stages in the store where it has like ones, else guesses. "
+        "Core time is what all stages of an experiment took when the committed results were measured. "
         "--only and --seeds make an experiment smaller."
     )
 
 
+def _left(grids: Iterable["Grid | None"], folder: Path, output: Output) -> dict[str, str]:
+    """Return in words what is left of each experiment; what has no data is told once, below."""
+    from recaudit.audit.tasks import missing  # noqa: PLC0415
+    from recaudit.experiments.costs import Costs  # noqa: PLC0415
+    from recaudit.experiments.plan import plan  # noqa: PLC0415
+    from recaudit.pipeline import Store  # noqa: PLC0415
+
+    store = Store(folder, say=output.warn, writes=False)
+    costs = Costs(store)
+    told: dict[str, str] = {}
+    lacking: dict[str, None] = {}
+    with output.status("planning") as status:
+        for grid in grids:
+            if grid is None:
+                continue
+            status.update(f"planning {grid.name}")
+            try:
+                todo = missing(plan(grid, store), store)
+            except UsageError as error:
+                lacking[str(error)] = None
+                told[grid.name] = "no data"
+                continue
+            cost = costs.of(todo.values())
+            guess = "" if cost.measured > 0.5 else " (guess)"
+            told[grid.name] = _duration(cost.seconds) + guess if todo else "done"
+    for line in lacking:
+        output.warn(f"no data: {line}")
+    return told
+
+
 @reproduce_app.command
-def page(*, paper: str = "zhu2023", store: Folder | None = None, out: Folder = Path("docs")) -> None:
-    """Write a paper's page, its pictures and its tidy table from what the store has; it computes nothing.
+def page(*, paper: str = "zhu2023", results: Folder = Path("results"), out: Folder = Path("docs")) -> None:
+    """Draw a paper's page and its pictures from the committed table of results.
+
+    What `recaudit reproduce NAME` measured meanwhile replaces rows of the table first. Neither a store nor
+    data are needed.
 
     Args:
         paper: The paper whose experiments are shown.
-        store: Folder of finished stages; $RECAUDIT_STORE or recaudit-store by default.
-        out: Folder for the page and the folder of its pictures: reproduction.md and reproduction, and for
-            the paper on membership membership-reproduction.md and membership-reproduction.
+        results: Folder of newer results, NAME/results.parquet for each experiment, as recaudit reproduce
+            leaves them; what it lacks stays as the table has it.
+        out: Folder for the page and the folder of its table and pictures: reproduction.md and reproduction,
+            and for the paper on membership membership-reproduction.md and membership-reproduction.
     """
-    import polars as pl  # noqa: PLC0415
-
-    from recaudit.papers import STATISTICS, grid_names, load_grid, statistics  # noqa: PLC0415
-    from recaudit.pipeline import versions  # noqa: PLC0415
+    from recaudit.experiments.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
     from recaudit.report.experiment_page import render_page  # noqa: PLC0415
-    from recaudit.report.output import check_folder, write_page, write_results  # noqa: PLC0415
+    from recaudit.report.output import check_folder, write_page  # noqa: PLC0415
 
     names = [name for name in grid_names() if name.startswith(f"{paper}/")]
     if not names:
         papers = dict.fromkeys(name.partition("/")[0] for name in grid_names())
         raise UsageError(f"--paper: unknown paper {paper!r}{nearest(paper, papers)}")
     output = Output()
-    kept = open_store(store, output)
-    spent = {stage.hash: stage.elapsed for stage in kept.stages()}
     folder = out / PAGES[paper]
     check_folder(folder)
-    sections = []
-    absent: dict[str, None] = {}
-    with output.status("reading the store") as status:
+    with output.status("reading the table") as status:
+        table, statistics = _merged([load_grid(name) for name in names], folder, results, STATISTICS)
+        sections = []
         for name in names:
-            status.update(f"reading {name}")
-            grid = load_grid(name)
-            absent |= dict.fromkeys(_absent(grid))
-            sections.append(_section(grid, kept, spent, folder))
-        found = statistics() if STATISTICS.startswith(f"{paper}/") else None
-    if absent:
-        output.warn(
-            f"{', '.join(absent)}: no such data here, so that their cells are not measured on the page; "
-            "recaudit data list says how to get them"
-        )
-    write_results(pl.concat([section.frame for section in sections], how="diagonal"), folder)
-    table = f"{folder.name}/results.parquet"
-    text = render_page(PAPERS[paper], sections, statistics=found, table=table, versions=versions())
+            status.update(f"drawing {name}")
+            sections.append(_section(load_grid(name), table, folder))
+    text = render_page(PAPERS[paper], sections, statistics=statistics, table=f"{folder.name}/results.parquet")
     written = out / f"{PAGES[paper]}.md"
     write_page(text, written)
     output.say(f"Page: {written}")
 
 
-def _section(grid: "Grid", store: "Store", spent: Mapping[str, float], folder: Path) -> "Section":
-    """Draw an experiment and return its part of the page; cells whose data are not here have no figures."""
+def _merged(
+    grids: Sequence["Grid"], folder: Path, results: Path, statistics: str
+) -> tuple["pl.DataFrame", "pl.DataFrame | None"]:
+    """Return a page's table with newer results in it, written where it changed, and the data sets' counts."""
     import polars as pl  # noqa: PLC0415
 
-    from recaudit.experiments.grid import narrowed  # noqa: PLC0415
-    from recaudit.experiments.plan import plan  # noqa: PLC0415
-    from recaudit.experiments.results import COLUMNS, results  # noqa: PLC0415
-    from recaudit.papers import with_published  # noqa: PLC0415
+    from recaudit.experiments.papers.published import with_published  # noqa: PLC0415
+    from recaudit.experiments.table import (  # noqa: PLC0415
+        counts_of,
+        read_table,
+        replaced,
+        replaced_counts,
+        rows_of,
+        spread,
+    )
+    from recaudit.report.output import write_table  # noqa: PLC0415
+
+    path = folder / "results.parquet"
+    old = read_table(path)
+
+    def newer(name: str) -> "pl.DataFrame":
+        return read_table(results / name / "results.parquet")
+
+    parts = [
+        with_published(replaced(rows_of(old, grid), rows_of(newer(grid.name), grid), grid), grid)
+        for grid in grids
+    ]
+    counts = counts_of(old, statistics)
+    if statistics.partition("/")[0] == grids[0].name.partition("/")[0]:
+        counts = replaced_counts(counts, counts_of(newer(statistics), statistics))
+        parts.append(counts)
+    table = pl.concat(parts, how="diagonal")
+    if not table.equals(old):
+        write_table(table, path)
+    return table, spread(counts)
+
+
+def _section(grid: "Grid", table: "pl.DataFrame", folder: Path) -> "Section":
+    """Draw an experiment and return its part of the page; what the table lacks is not measured."""
+    import polars as pl  # noqa: PLC0415
+
+    from recaudit.experiments.table import columns_of  # noqa: PLC0415
     from recaudit.report.experiment_figures import draw  # noqa: PLC0415
     from recaudit.report.experiment_page import Section  # noqa: PLC0415
 
-    absent = _absent(grid)
-    here = [str(name) for name in grid.axes.get("data", ()) if name not in absent]
-    hours = 0.0
-    if absent and not here:
-        types = {key.rpartition(".")[2]: pl.Series(values).dtype for key, values in grid.axes.items()}
-        own = {name: kind for name, kind in types.items() if name not in COLUMNS}
-        frame = pl.DataFrame(schema={**COLUMNS, **own})
-    else:
-        kept = narrowed(grid, {"data": here}, None) if absent else grid
-        frame = results(kept, store)
-        hours = sum(spent.get(key, 0.0) for key in plan(kept, store)) / 3600
-    frame = with_published(frame, grid)
-    picture = PurePosixPath(folder.name) / draw(frame, grid, folder)[0].name
-    return Section(grid=grid, frame=frame, picture=picture, hours=hours)
+    frame = table.filter(pl.col("experiment") == grid.name).select(*columns_of(grid), "published")
+    picture = PurePosixPath(folder.name) / draw(frame, grid, folder, kinds=("svg",))[0].name
+    return Section(grid=grid, frame=frame, picture=picture)
 
 
 def _absent(grid: "Grid") -> list[str]:
@@ -249,7 +284,7 @@ def _check_data(grid: "Grid", only: str | None) -> None:
 
 def _known(name: str | None) -> str:
     """Return the name of an experiment."""
-    from recaudit.papers import STATISTICS, grid_names  # noqa: PLC0415
+    from recaudit.experiments.papers import STATISTICS, grid_names  # noqa: PLC0415
 
     if name is None:
         raise UsageError(
@@ -259,18 +294,6 @@ def _known(name: str | None) -> str:
     if name not in names:
         raise UsageError(f"unknown experiment {name!r}{nearest(name, names)}")
     return name
-
-
-def _told(grid: "Grid", store: "Store", costs: "Costs") -> tuple[str, str]:
-    """Return in words what an experiment costs, and what is left of it."""
-    from recaudit.audit.tasks import missing  # noqa: PLC0415
-    from recaudit.experiments.plan import plan  # noqa: PLC0415
-
-    planned = plan(grid, store)
-    todo = missing(planned, store)
-    whole = costs.of(planned.values())
-    guess = "" if whole.measured > 0.5 else " (guess)"
-    return _duration(whole.seconds) + guess, _duration(costs.of(todo.values()).seconds) if todo else "done"
 
 
 def _narrowed(grid: "Grid", options: ReproduceOptions) -> "Grid":
@@ -315,14 +338,16 @@ def _pool(options: ReproduceOptions, progress: GridProgress) -> "Pool":
 
 def _statistics(out: Path, options: ReproduceOptions) -> None:
     """Show Table 6: the data sets as published and as found."""
-    from recaudit.papers import statistics  # noqa: PLC0415
+    from recaudit.experiments.papers.statistics import statistics  # noqa: PLC0415
+    from recaudit.experiments.table import counted  # noqa: PLC0415
+    from recaudit.pipeline import versions  # noqa: PLC0415
     from recaudit.report.output import write_results  # noqa: PLC0415
 
     for flag in ("only", "seeds", "workers", "cluster"):
         if getattr(options, flag) is not None:
             raise UsageError(f"--{flag}: Table 6 counts what the data sets hold; leave it out")
     frame = statistics()
-    write_results(frame, out)
+    write_results(counted(frame, versions()), out)
     counts = ("users", "items", "interactions")
     table = Table("data", "kept", *counts, "sparsity", title="Zhu et al. (2023), Table 6")
     for row in frame.iter_rows(named=True):

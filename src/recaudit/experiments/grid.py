@@ -70,6 +70,7 @@ class Grid(BaseModel):
         name: paper and experiment, such as ``zhu2023/table4``.
         title: what the experiment asks.
         source: where the paper has it.
+        core_hours: what all its stages took on one core when they were measured, shared stages among them.
         remarks: what the paper leaves unsaid, and what was chosen.
         found: what came out, in words.
         base: plain values of an audit's spec that all cells share; ``attacks`` is a list. ``threats`` names
@@ -97,6 +98,7 @@ class Grid(BaseModel):
     name: str = Field(pattern=r"^[\w-]+/[\w-]+$")
     title: str
     source: str
+    core_hours: float | None = Field(default=None, ge=0)
     remarks: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
     base: dict[str, Any]

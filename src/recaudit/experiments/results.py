@@ -10,32 +10,10 @@ from recaudit.audit.spec import AuditSpec
 from recaudit.audit.tasks import finished_seeds, open_data
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import cell_spec
-from recaudit.pipeline import Store
+from recaudit.experiments.table import columns_of
+from recaudit.pipeline import Store, versions
 
-__all__ = ["COLUMNS", "results"]
-
-COLUMNS: Mapping[str, Any] = {
-    "experiment": pl.String,
-    "data": pl.String,
-    "victim": pl.String,
-    "clone": pl.String,
-    "attack": pl.String,
-    "k": pl.Int64,
-    "known": pl.Float64,
-    "auxiliary_share": pl.Float64,
-    "common_items": pl.Float64,
-    "mixed": pl.Int64,
-    "queries": pl.Int64,
-    "threat": pl.String,
-    "serving": pl.String,
-    "users": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "seeds": pl.Int64,
-    "fpr": pl.Float64,
-}
+__all__ = ["results"]
 
 
 def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
@@ -45,22 +23,16 @@ def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
     A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor,
     the ceiling and the victim, as it tells cells apart; ``queries`` is null where there is no budget. A grid
     whose picture is ROC curves has their points too, as rows with the metric ``roc`` and the false positive
-    rate ``fpr``, which is null elsewhere.
+    rate ``fpr``, which is null elsewhere. Each row says which versions made it: the store has no others.
     """
     rows: list[dict[str, Any]] = []
-    others: dict[str, Any] = {}
     for cell in grid.cells():
         spec = cell_spec(cell, device=device)
         seeds = finished_seeds(spec, store)
-        others |= {name: _kind(value) for name, value in cell.labels.items() if name not in COLUMNS}
         if seeds:
             found = _rows(grid, spec.model_copy(update={"seeds": seeds}), store)
             rows += [row | dict(cell.labels) for row in found]
-    return pl.DataFrame(rows, schema={**COLUMNS, **others}, orient="row")
-
-
-def _kind(value: str | int | float) -> Any:
-    return {str: pl.String, int: pl.Int64, float: pl.Float64}[type(value)]
+    return pl.DataFrame(rows, schema=columns_of(grid), orient="row")
 
 
 def _rows(grid: Grid, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
@@ -74,6 +46,7 @@ def _rows(grid: Grid, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
         "common_items": spec.split.common_items,
         "mixed": 0 if spec.defence is None else spec.defence.mixed,
         "queries": spec.queries,
+        **versions(),
     }
     figures = found.content["figures"]
     points = _points(found.content["curves"], figures[0]) if grid.picture == "roc" else []

@@ -1,7 +1,7 @@
 """An experiment as a picture in SVG, PNG and PDF: the same bytes for the same results."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -64,16 +64,19 @@ _KINDS: dict[str, Callable[[Experiment], Figure]] = {
 }
 
 
-def draw(frame: pl.DataFrame, grid: Grid, folder: Path) -> list[Path]:
-    """Draw an experiment and write it as SVG, PNG (200 dots per inch) and PDF, and return the three paths.
+def draw(
+    frame: pl.DataFrame, grid: Grid, folder: Path, *, kinds: Sequence[str] = tuple(_METADATA)
+) -> list[Path]:
+    """Draw an experiment and write it as SVG, PNG (200 dots per inch) and PDF, and return the paths.
 
     ``zhu2023/table4`` becomes ``zhu2023-table4.svg`` and so on. A grid that names no picture is drawn as
-    dots, a panel a cell. All three files are written in full before the first takes its place.
+    dots, a panel a cell. All files are written in full before the first takes its place.
 
     Args:
         frame: the experiment's rows of the tidy table of results.
         grid: what was to be measured; what the frame lacks is marked as not measured.
         folder: where the files go, made where needed.
+        kinds: the formats to write, by their endings.
 
     Raises:
         UsageError: where an axis of the grid has no column in the table of results, or ``folder`` cannot hold
@@ -81,15 +84,16 @@ def draw(frame: pl.DataFrame, grid: Grid, folder: Path) -> list[Path]:
     """
     experiment = arrange_experiment(frame, grid)
     name = grid.name.replace("/", "-")
-    paths = [folder / f"{name}.{kind}" for kind in _METADATA]
+    paths = [folder / f"{name}.{kind}" for kind in kinds]
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas = _KINDS[experiment.picture](experiment)
         try:
             with ExitStack() as stack:
-                for path, (kind, metadata) in zip(paths, _METADATA.items(), strict=True):
+                for path, kind in zip(paths, kinds, strict=True):
                     temporary = stack.enter_context(whole_file(path))
-                    canvas.savefig(temporary, format=kind, dpi=_DPI, metadata=metadata, facecolor="white")
+                    about = _METADATA[kind]
+                    canvas.savefig(temporary, format=kind, dpi=_DPI, metadata=about, facecolor="white")
         except OSError as error:
             raise UsageError(f"{folder}: cannot write the picture there: {error.strerror}") from None
     return paths

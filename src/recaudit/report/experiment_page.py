@@ -1,6 +1,6 @@
 """The page of a paper's experiments: tables, pictures, what was chosen and what came out, in Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from textwrap import fill
@@ -8,22 +8,23 @@ from textwrap import fill
 import polars as pl
 
 from recaudit.experiments.grid import Grid
+from recaudit.experiments.table import made_by
 from recaudit.report.experiment_further import further_markdown, warnings_of
 from recaudit.report.experiment_tables import markdown_table
 
 __all__ = ["Section", "render_page"]
 
 HEAD = """\
-<!-- Written by `recaudit reproduce page`; change the grids in src/recaudit/papers, not this page. -->
+<!-- Written by `recaudit reproduce page`; change the grids in experiments/papers, not this page. -->
 
 # Reproduction of {paper}
 
 Ours beside the published values. Every figure is a mean over seeds, each with its own split, with its 95 %
 bootstrap interval over seeds and users. With one seed the interval covers the choice of users only; with two
-it is too narrow, as it resamples what seeds there are. All is read from the store of finished stages, and
-no table or picture is typed in by hand. The floor is the list of the most popular items that a user has not
+it is too narrow, as it resamples what seeds there are. All tables and pictures are drawn from one table of
+results, and none is typed in by hand. The floor is the list of the most popular items that a user has not
 had (`popular list`), the ceiling is the target's own model trained again with another seed (`retrained`).
-What the store lacks is `not measured`.
+What that table lacks is `not measured`.
 All figures of this page are rows of [one table]({table}):
 
 ```python
@@ -33,12 +34,12 @@ pl.read_parquet("{table}").filter(metric="agreement@50", attack="PTAQ")
 ```
 
 {made}
-Each section names the command that computes what is missing of it and draws its picture in SVG, PNG and PDF;
-`recaudit reproduce page` writes this page.
+Each section names the command that measures it and draws its picture in SVG, PNG and PDF;
+`recaudit reproduce page` then replaces its rows of the table, which say what made them, and draws this page.
 """
 
 MEMBERSHIP_HEAD = """\
-<!-- Written by `recaudit reproduce page`; change the grids in src/recaudit/papers, not this page. -->
+<!-- Written by `recaudit reproduce page`; change the grids in experiments/papers, not this page. -->
 
 # Reproduction of {paper}
 
@@ -58,8 +59,8 @@ be chance. NDCG@10 is the quality of the target's lists, for members and for str
 
 Every figure is a mean over seeds, each with its own split, with its 95 % bootstrap interval over seeds and
 users. With one seed the interval covers the choice of users only; with two it is too narrow, as it resamples
-what seeds there are. All is read from the store of finished stages, and no table or picture is typed in by
-hand. What the store lacks is `not measured`.
+what seeds there are. All tables and pictures are drawn from one table of results, and none is typed in by
+hand. What that table lacks is `not measured`.
 All figures of this page are rows of [one table]({table}):
 
 ```python
@@ -69,8 +70,9 @@ pl.read_parquet("{table}").filter(metric="auc", attack="difference")
 ```
 
 {made}
-Each section names the command that computes what is missing of it and draws its picture in SVG, PNG and PDF;
-`recaudit reproduce page --paper {short}` writes this page.
+Each section names the command that measures it and draws its picture in SVG, PNG and PDF;
+`recaudit reproduce page --paper {short}` then replaces its rows of the table, which say what made them, and
+draws this page.
 """
 
 WIDTH = 110
@@ -85,13 +87,11 @@ class Section:
         grid: what was to be measured.
         frame: its rows of the tidy table.
         picture: where its picture is, seen from the page.
-        hours: core hours of the stages that it stands on, those that it shares with others among them.
     """
 
     grid: Grid
     frame: pl.DataFrame
     picture: PurePosixPath
-    hours: float
 
 
 def render_page(
@@ -100,7 +100,6 @@ def render_page(
     *,
     statistics: pl.DataFrame | None,
     table: str,
-    versions: Mapping[str, str],
 ) -> str:
     """Return the page as Markdown: the paper's tables, what explains the differences, and its figures.
 
@@ -109,30 +108,29 @@ def render_page(
     Args:
         paper: what the page reproduces, in words.
         sections: its experiments, in order.
-        statistics: what the data sets hold, as :func:`recaudit.papers.statistics` returns it, where the paper
-            says what they held for it.
+        statistics: what the data sets hold, one row a data set and what was kept of it, where the paper says
+            what they held for it.
         table: where the tidy table is, seen from the page.
-        versions: of recaudit and the libraries that computed the figures.
     """
-    own, *others = (f"{name} {number}" for name, number in versions.items())
-    said = f"Made by recaudit {own.removeprefix('recaudit ')} with {', '.join(others)}."
+    kinds = made_by(section.frame.filter(pl.col("seeds") > 0) for section in sections)
+    said = f"Made by {'; and by '.join(kinds)}." if kinds else "Nothing is measured."
     made = fill(said, WIDTH, break_long_words=False, break_on_hyphens=False)
     if any(section.grid.infers for section in sections):
         short = sections[0].grid.name.partition("/")[0]
         head = MEMBERSHIP_HEAD.format(paper=paper, table=table, made=made, short=short)
         return "\n".join([head, *map(_section, sections)])
     parts = [HEAD.format(paper=paper, table=table, made=made)]
-    kinds: dict[str, list[Section]] = {"table": [], "figure": [], "": []}
+    places: dict[str, list[Section]] = {"table": [], "figure": [], "": []}
     for section in sections:
         name = section.grid.name.rpartition("/")[2]
-        kinds[next(kind for kind in kinds if name.startswith(kind))].append(section)
-    parts += [_section(section) for section in kinds["table"]]
+        places[next(kind for kind in places if name.startswith(kind))].append(section)
+    parts += [_section(section) for section in places["table"]]
     if statistics is not None:
         parts.append(_statistics(statistics))
-    if kinds[""]:
+    if places[""]:
         parts.append("## What explains the differences\n")
-        parts += [_section(section, level=3) for section in kinds[""]]
-    parts += [_section(section) for section in kinds["figure"]]
+        parts += [_section(section, level=3) for section in places[""]]
+    parts += [_section(section) for section in places["figure"]]
     return "\n".join(parts)
 
 
@@ -142,7 +140,7 @@ def _section(section: Section, *, level: int = 2) -> str:
     lines = [
         f"{'#' * level} {grid.title}",
         "",
-        f"{source}. `recaudit reproduce {grid.name}`; {_hours(section.hours)}.",
+        f"{source}. `recaudit reproduce {grid.name}`{_hours(grid.core_hours)}.",
         "",
     ]
     lines += [f"![{grid.title}]({section.picture})", "", markdown_table(section.frame, grid)]
@@ -177,6 +175,8 @@ def _statistics(frame: pl.DataFrame) -> str:
     return "\n".join([*lines, ""])
 
 
-def _hours(hours: float) -> str:
+def _hours(hours: float | None) -> str:
+    if hours is None:
+        return ""
     spent = f"{hours:.1f} core hours" if hours >= 1 else f"{60 * hours:.0f} core minutes"
-    return f"its finished stages took {spent}, those that it shares with other sections among them"
+    return f"; its stages took {spent}, those that it shares with other sections among them"

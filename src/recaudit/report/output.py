@@ -12,7 +12,7 @@ from recaudit.report.html import render_html
 from recaudit.report.result import Result
 from recaudit.report.tables import write_figures_csv
 
-__all__ = ["check_folder", "write_page", "write_result", "write_results"]
+__all__ = ["check_folder", "write_page", "write_result", "write_results", "write_table"]
 
 
 def check_folder(directory: Path) -> None:
@@ -61,12 +61,24 @@ def write_results(frame: pl.DataFrame, directory: Path) -> None:
         UsageError: where ``directory`` cannot hold files.
     """
     try:
-        with whole_file(directory / "results.parquet") as parquet:
-            frame.write_parquet(parquet)
         with whole_file(directory / "results.csv") as csv:
             frame.write_csv(csv)
     except OSError as error:
         raise UsageError(f"{directory}: cannot write the results there: {error.strerror}") from None
+    write_table(frame, directory / "results.parquet")
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table of results as Parquet.
+
+    Raises:
+        UsageError: where it cannot be written.
+    """
+    try:
+        with whole_file(path) as parquet:
+            frame.write_parquet(parquet)
+    except OSError as error:
+        raise UsageError(f"{path.parent}: cannot write the results there: {error.strerror}") from None
 
 
 def write_page(text: str, path: Path) -> None:

@@ -1,7 +1,7 @@
 """One table, for audits and papers, with three renderers: terminal, Markdown and HTML."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -35,8 +35,8 @@ __all__ = [
 
 Emphasis = Literal["", "reference", "strongest"]
 _STYLES: dict[Emphasis, str] = {"": "", "reference": "italic", "strongest": "bold"}
-_TEXT_WIDTH, _LABEL_WIDTH = 16, 24
-"""The least width of a column of words, and the greatest of the rows' names."""
+_WORDS_WIDTH = 16
+"""The least width of a column of longer words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,17 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column: its heading, and whether it holds numbers (right) or words (left)."""
+    """A column.
+
+    Args:
+        heading: what it shows.
+        align: ``right`` for numbers, ``left`` for words.
+        optional: whether a terminal that is too narrow may leave it out.
+    """
 
     heading: str
     align: Literal["left", "right"] = "right"
+    optional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +228,7 @@ def _widths(table: Table, *, beside: bool) -> list[tuple[int, int]]:
         numbers = max((_width(_text(cell, beside=beside)) for cell in cells if not cell.words), default=0)
         texts = max((_width(cell.text) for cell in cells if cell.words), default=0)
         heading = max(map(cell_len, column.heading.split()), default=0)
-        least = max(numbers, heading, min(texts, _TEXT_WIDTH if place else _LABEL_WIDTH))
+        least = max(numbers, heading, min(texts, _WORDS_WIDTH))
         found.append((least, max(least, texts, cell_len(column.heading))))
     return found
 
@@ -236,6 +243,23 @@ def _fitted(widths: Sequence[tuple[int, int]], room: int) -> list[int] | None:
         found.append(min(most, least + spare))
         spare -= found[-1] - least
     return found
+
+
+def _without_optional(table: Table) -> Table:
+    kept = [place for place, column in enumerate(table.columns) if not column.optional]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        sections=tuple(
+            replace(
+                one,
+                lines=tuple(
+                    replace(line, cells=tuple(line.cells[place] for place in kept)) for line in one.lines
+                ),
+            )
+            for one in table.sections
+        ),
+    )
 
 
 def _grid(table: Table, widths: Sequence[int], *, beside: bool, apart: int) -> RichTable:
@@ -258,12 +282,12 @@ class _Body:
     table: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        between = len(self.table.columns) - 1
-        for beside, apart in ((True, 1), (False, 1), (False, 0)):
-            room = options.max_width - between * (1 + apart)
-            if widths := _fitted(_widths(self.table, beside=beside), room):
-                yield _grid(self.table, widths, beside=beside, apart=apart)
-                return
+        for table in (self.table, _without_optional(self.table)):
+            for beside, apart in ((True, 1), (False, 1), (False, 0)):
+                room = options.max_width - (len(table.columns) - 1) * (1 + apart)
+                if widths := _fitted(_widths(table, beside=beside), room):
+                    yield _grid(table, widths, beside=beside, apart=apart)
+                    return
         yield _Stacked(table=self.table)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,6 +31,81 @@ class SavedSplit(BaseModel):
 
     split: SplitSpec
     seed: int
+
+
+class SavedVictim(BaseModel):
+    """A victim that an earlier audit trained and saved.
+
+    Args:
+        saved: the folder that it was saved in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    saved: Path
+
+    @classmethod
+    def described(cls, values: Mapping[str, object]) -> "SavedVictim":
+        """Return the victim in the folder that ``values`` name.
+
+        Raises:
+            UsageError: where they are anything but the name of a folder.
+        """
+        other = next((key for key in values if key != "saved"), None)
+        if other is not None:
+            raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
+        folder = values["saved"]
+        if not isinstance(folder, str | Path):
+            raise UsageError(f"victim: saved: expected the name of a folder, found {folder!r}")
+        return cls(saved=Path(folder))
+
+    @property
+    def model_spec(self) -> RecommenderSpec:
+        """The hyperparameters of the saved model."""
+        return saved_model_spec(self.saved)
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return model_card(self.model_spec)
+
+    def fitted(self, data: Interactions, run: Run) -> Node[Recommender]:
+        """Return the node of the model that is asked.
+
+        Its key holds the content of the files and the seed, as a defence of the victim draws by the seed.
+        """
+        return Node(
+            kind="saved",
+            inputs={"content": content_hash(self.saved), "seed": run.seed},
+            compute=lambda: self._loaded(data),
+            codec=None,
+            label="loading the saved victim",
+        )
+
+    def refitted(self, data: Interactions, run: Run) -> Node[Recommender]:
+        """Return the node of the same model, trained with another seed."""
+        return TrainedVictim(model=self.model_spec).refitted(data, run)
+
+    def open(self, data: Interactions, run: Run) -> FittedVictim:
+        """Return the saved model as it serves the users of ``data``.
+
+        Raises:
+            UsageError: where the saved victim is damaged or was trained on other interactions.
+        """
+        return FittedVictim(recommender=run.cache.get(self.fitted(data, run)), seen=data)
+
+    def retrained(self, data: Interactions, run: Run) -> FittedVictim:
+        """Return the same model fitted to ``data`` with another seed."""
+        return TrainedVictim(model=self.model_spec).retrained(data, run)
+
+    def _loaded(self, data: Interactions) -> Recommender:
+        recommender, _, description = load_model(self.saved)
+        if data.fingerprint != description.fingerprint:
+            raise UsageError(
+                f"victim: {str(self.saved)!r} was trained on other interactions than {data.name!r} gives; "
+                "name the same data with the same options"
+            )
+        return reading(recommender, data)
 
 
 def write_split(split: SplitSpec, seed: int, directory: Path) -> None:
@@ -85,63 +161,3 @@ def content_hash(directory: Path) -> str:
     except OSError as error:
         raise UsageError(f"victim: cannot read {directory}: {error.strerror}") from None
     return digest.hexdigest()
-
-
-class SavedVictim(BaseModel):
-    """A victim that an earlier audit trained and saved.
-
-    Args:
-        saved: the folder that it was saved in.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    saved: Path
-
-    @property
-    def model(self) -> RecommenderSpec:
-        """The saved model's hyperparameters."""
-        return saved_model_spec(self.saved)
-
-    @property
-    def card(self) -> Card:
-        """The model's card."""
-        return model_card(self.model)
-
-    def fitted(self, data: Interactions, run: Run) -> Node[Recommender]:
-        """Return the node of the model that is asked.
-
-        Its key holds the content of the files and the seed, as a defence of the victim draws by the seed.
-        """
-        return Node(
-            kind="saved",
-            inputs={"content": content_hash(self.saved), "seed": run.seed},
-            compute=lambda: self._loaded(data),
-            codec=None,
-            label="loading the saved victim",
-        )
-
-    def refitted(self, data: Interactions, run: Run) -> Node[Recommender]:
-        """Return the node of the same model, trained with another seed."""
-        return TrainedVictim(model=self.model).refitted(data, run)
-
-    def open(self, data: Interactions, run: Run) -> FittedVictim:
-        """Return the saved model as it serves the users of ``data``.
-
-        Raises:
-            UsageError: where the saved victim is damaged or was trained on other interactions.
-        """
-        return FittedVictim(recommender=run.cache.get(self.fitted(data, run)), seen=data)
-
-    def retrained(self, data: Interactions, run: Run) -> FittedVictim:
-        """Return the same model fitted to ``data`` with another seed."""
-        return TrainedVictim(model=self.model).retrained(data, run)
-
-    def _loaded(self, data: Interactions) -> Recommender:
-        recommender, _, description = load_model(self.saved)
-        if data.fingerprint != description.fingerprint:
-            raise UsageError(
-                f"victim: {str(self.saved)!r} was trained on other interactions than {data.name!r} gives; "
-                "name the same data with the same options"
-            )
-        return reading(recommender, data)
