@@ -130,7 +130,7 @@ def _show(told: "Summary", values: Mapping[str, Any], output: Output) -> None:
     if values.get("json"):
         output.say(json.dumps(to_dict(told), indent=1, ensure_ascii=False))
     elif not values.get("quiet"):
-        output.print(terminal(told, output.width))
+        output.print(terminal(told, output.width), crop=False)  # a path stays whole
 
 
 def _values(spec: Path | None, flags: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
