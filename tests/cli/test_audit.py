@@ -265,6 +265,10 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
     code, out, err = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={value}")
     assert code == 0
     assert err == "recaudit: Seeds taken from an earlier run: 0.\n", "nothing is trained"
+    assert recaudit("audit", spec, "--out", folder, "--quiet") == (0, "", "")
+    code, out, _ = recaudit("audit", spec, "--out", folder, "--json", "--markdown", folder / "summary.md")
+    assert (code, json.loads(out)["report"]) == (0, str(folder / "report.html"))
+    assert "PTD" in (folder / "summary.md").read_text("utf-8")
     limit = value - 0.001
     code, out, _ = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={limit}")
     assert code == 1

@@ -102,16 +102,16 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
     check_folder(directory)
-    output = Output()
+    output, quiet = Output(), bool(values.get("quiet"))
     store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
     one_thread()
-    with GridProgress("audit", Costs(store)) as progress:
+    with GridProgress("audit", Costs(store), quiet=quiet) as progress:
         found = run_audit(
             settings, out=directory, store=store, workers=workers, progress=progress, tell=progress.tell
         )
     result = parse_result(found.content)
     write_result(result, directory)
-    if found.reused:
+    if found.reused and not quiet:
         output.warn(f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.")
     told = summary(result, str(directory / "report.html"))
     if values.get("markdown"):
@@ -119,7 +119,7 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     _show(told, values, output)
     if values.get("verbose"):
         output.print(terminal_table(result))
-    say = output.warn if values.get("json") or values.get("quiet") else output.say
+    say = output.warn if values.get("json") or quiet else output.say
     return _judge(limits, found.content["figures"], settings, say)
 
 
