@@ -61,7 +61,9 @@ def _over(own: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def laid_in(values: dict[str, Any], path: Sequence[str], value: object, alone: Mapping[str, str]) -> None:
+def laid_in(
+    values: dict[str, Any], path: Sequence[str], value: object, *, alone: Mapping[str, str], where: str
+) -> None:
     """Put ``value`` at ``path`` into nested mappings, copied where they are there, made where they are not.
 
     Args:
@@ -69,6 +71,7 @@ def laid_in(values: dict[str, Any], path: Sequence[str], value: object, alone: M
         path: the keys from the outermost on.
         value: what is put there.
         alone: by the dotted key of a mapping that a text may stand for, the key within it that the text is.
+        where: what to name in errors, such as ``--set k.x=3``.
 
     Raises:
         UsageError: where the path leads through a value that has no keys inside.
@@ -79,7 +82,7 @@ def laid_in(values: dict[str, Any], path: Sequence[str], value: object, alone: M
         if isinstance(inner, str) and key is not None:
             inner = {key: inner}
         if not isinstance(inner, Mapping | None):
-            raise UsageError(f"{'.'.join(path)}: {part!r} is {inner!r}, which has no keys inside")
+            raise UsageError(f"{where}: {part!r} is {inner!r}, which has no keys inside")
         values[part] = values = dict(inner or {})
     values[last] = value
 

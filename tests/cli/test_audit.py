@@ -9,7 +9,7 @@ import pytest
 
 import recaudit.audit
 from recaudit.cli import main
-from recaudit.cli.audit import AuditOptions
+from recaudit.cli.audit import Flags, HowToRun
 from recaudit.report import read_result
 
 
@@ -241,12 +241,13 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
     folder = tmp_path / "odd [/b] :smile: name"
     code, out, err = recaudit("audit", spec, "--out", folder)
     assert code == 0
-    assert [line for line in err.splitlines() if not line.startswith("  ")] == [
-        "audit: seed 0, victim (1 of 4)",
-        "audit: seed 0, popularity (2 of 4)",
-        "audit: seed 0, retrained (3 of 4)",
-        "audit: seed 0, PTD (4 of 4)",
-    ]
+    told = [line for line in err.splitlines() if line.startswith("audit: ")]
+    assert [line.partition(" stages, about ")[0] for line in told] == [f"audit: {n}/7" for n in range(1, 8)]
+    assert {line.rpartition(" left: ")[2] for line in told} >= {
+        "training bpr for the victim, tiny, seed 0",
+        "judging popularity, tiny, seed 0",
+        "attacking with PTD, tiny, seed 0",
+    }
     assert "PTD" in out
     assert out.splitlines()[-1] == f"Report: {folder / 'report.html'}"
     assert {path.name for path in folder.iterdir()} == {
@@ -263,8 +264,11 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
     )
     code, out, err = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={value}")
     assert code == 0
-    assert not any(line.startswith("  ") for line in err.splitlines()), "nothing is trained"
-    assert out.startswith("Seeds taken from an earlier run: 0.\n")
+    assert err == "recaudit: Seeds taken from an earlier run: 0.\n", "nothing is trained"
+    assert recaudit("audit", spec, "--out", folder, "--quiet") == (0, "", "")
+    code, out, _ = recaudit("audit", spec, "--out", folder, "--json", "--markdown", folder / "summary.md")
+    assert (code, json.loads(out)["report"]) == (0, str(folder / "report.html"))
+    assert "PTD" in (folder / "summary.md").read_text("utf-8")
     limit = value - 0.001
     code, out, _ = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={limit}")
     assert code == 1
@@ -311,8 +315,10 @@ def test_help_and_version(recaudit, monkeypatch) -> None:
     assert "data" in out
     code, out, _ = recaudit("audit", "--help")
     assert code == 0
-    for field in fields(AuditOptions):
+    for field in (*fields(Flags), *fields(HowToRun)):
         assert f"--{field.name.replace('_', '-')} " in out
+    assert "--set " in out
+    assert " ".join(out.replace("│", " ").split()).count("Length of the lists. Default: 50.") == 1
     assert "--empty" not in out
     assert "[default" not in out
     import recaudit as package
@@ -326,17 +332,17 @@ def test_audits_share_a_store(recaudit, spec, tmp_path) -> None:
     code, _, _ = recaudit("audit", spec, "--store", shared, "--out", tmp_path / "first")
     assert code == 0
     assert not (tmp_path / "first" / "store").exists()
-    kept = {path: path.read_bytes() for path in shared.glob("*/*/stage.json")}
+    kept = {path: path.read_bytes() for path in shared.glob("*/*/node.json")}
     assert kept
     for path in kept:
         assert json.loads(path.read_text("utf-8"))["hash"] == path.parent.name
-    code, out, _ = recaudit("audit", spec, "--store", shared, "--out", tmp_path / "second")
+    code, _, err = recaudit("audit", spec, "--store", shared, "--out", tmp_path / "second")
     assert code == 0
-    assert out.startswith("Seeds taken from an earlier run: 0.\n")
+    assert "recaudit: Seeds taken from an earlier run: 0.\n" in err
     # Another attack takes the victim and the model trained again; a file's key is the same as the flag.
     flags = ["--attacks", "QSD", "--set", f"store={shared}", "--out", tmp_path / "third"]
     assert recaudit("audit", spec, *flags)[0] == 0
-    assert set(shared.glob("model/*/stage.json")) == {path for path in kept if path.parts[-3] == "model"}
+    assert set(shared.glob("model/*/node.json")) == {path for path in kept if path.parts[-3] == "model"}
     assert {path: path.read_bytes() for path in kept} == kept
 
 

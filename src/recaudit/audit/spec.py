@@ -45,7 +45,7 @@ class AuditSpec(BaseModel):
 
     data: DataSpec = DataSpec()
     """The interactions: a data set's name (`recaudit data list` names them all) or the path of a file, which
-    stand for ``{"source": …}``."""
+    stand for ``{"source": …}``; the built-in ``synthetic`` data by default."""
 
     victim: RecommenderSpec | SavedVictim = Field(default=DEFAULT_MODEL, validate_default=True)
     """The recommender to audit: a model's name, or its hyperparameters with their ``model``, ``bpr`` where

@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter, Token
+from cyclopts import Parameter
 
 from recaudit.cli.console import Output, cores, one_thread
+from recaudit.cli.flags import Whole, flags_of_spec
 from recaudit.cli.progress import GridProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
@@ -24,81 +25,55 @@ __all__ = ["audit"]
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
 MEMBERSHIP_METRICS = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
-HOW_TO_RUN = ("out", "store", "fail_over", "workers", "quiet", "json", "verbose", "markdown")
-"""Keys of a spec file that no figure depends on."""
-
-
-def _whole(kind: Any, tokens: Sequence[Token]) -> int:
-    """Return a flag's whole number: cyclopts by itself makes 2 of 2.5."""
-    del kind
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"expected a whole number, found {tokens[0].value!r}") from None
-
-
-Whole = Annotated[int | None, Parameter(converter=_whole)]
 Several = Parameter(negative="", show_default=False)
+Switch = Parameter(negative="", show_default=False)
+
+if TYPE_CHECKING:
+
+    class Flags:
+        """Flags of an audit's spec."""
+
+else:
+    Flags = flags_of_spec()
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class AuditOptions:
-    """Flags of ``recaudit audit``; each means what the spec's key of its name means."""
+class HowToRun:
+    """How an audit is run, and what is shown of it: no figure depends on it."""
 
-    data: str | None = None
-    """Name of a data set (see `recaudit data list`) or path of a file; `synthetic`, built in, by default."""
-    columns: str | None = None
-    """The file's columns, such as user=customer,item=sku,time=bought_at,rating=stars."""
-    format: str | None = None
-    """The file's format, where it is not guessed from its name and header."""
-    victim: str | None = None
-    """Model to audit: popularity, item-knn, bpr (default), lmf, ncf, lfm, private-item-knn or private-lfm, or
-    one that reads histories: sasrec, stamp or gru4rec; or a folder with a saved victim."""
-    threats: str | None = None
-    """What to measure, separated by commas; stealing,membership by default."""
-    clone: str | None = None
-    """The thief's model: bpr, lmf, ncf, sasrec, stamp or gru4rec; the victim's by default."""
-    attacks: str | None = None
-    """Stealing attacks, separated by commas; QSD,PTD,PTQ,PTA,PTAQ by default; PTA(Pre) and PTAQ(Pre) too, and
-    where victim and clone read histories, QSD5, QSD10, … QSD30 and QSD30(random)."""
-    serving: str | None = None
-    """How users are served where membership is inferred, the headline first, separated by commas:
-    everyone-folded, popular, fold-in (these three by default), popular-unmasked or popular-random."""
-    shadows: Whole = None
-    """Shadow models of the membership attacks, an even number; 8 by default."""
-    k: Whole = None
-    """Length of the lists; 50 by default."""
-    known: float | None = None
-    """Share of the target's users whose histories the attacker knows; 0.1 by default."""
-    queries: Whole = None
-    """Lists that a stealing attack may ask for in all; no limit by default."""
-    seeds: str | None = None
-    """How many seeds to average over, or the seeds themselves, such as 3,4,5 (3, for one); 1 by default."""
-    device: str | None = None
-    """cpu (default), cuda or mps."""
     workers: Whole = None
-    """Processes of this machine that train and judge, one thread each; as many as there are cores by default."""
+    """Processes of this machine that compute, one thread each; as many as there are cores by default."""
     out: str | None = None
     """Folder for the result; named after data, victim and spec by default."""
     store: str | None = None
     """Folder that keeps finished stages, which several audits may share; `store` in --out by default."""
-    fail_over: Annotated[tuple[str, ...], Parameter(name="--fail-over"), Several] = ()
+    fail_over: Annotated[tuple[str, ...], Several] = ()
     """Exit with 1 where an attack's figure is over a limit: on unqueried users, such as agreement@50=0.6; on
     members and strangers under the first way of serving, such as tpr@0.01=0.1 or auc=0.6."""
-    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="")] = False
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v")), Switch] = False
     """Print the tables too, below the summary."""
-    quiet: Annotated[bool, Parameter(negative="")] = False
+    quiet: Annotated[bool, Switch] = False
     """Print nothing but errors; the exit code tells what `--fail-over` found."""
-    json: Annotated[bool, Parameter(negative="")] = False
+    json: Annotated[bool, Switch] = False
     """Print the summary as JSON, and nothing else on standard output."""
     markdown: str | None = None
     """File for the summary in Markdown, for the page of a CI job."""
-    set: Annotated[tuple[str, ...], Several] = ()
-    """Any other key of the spec, such as victim.embedding_size=32 or settings.PTQ.margin=1.0."""
 
 
-def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()) -> int:  # noqa: D417
+NONE, USUAL = Flags(), HowToRun()
+HOW_TO_RUN = tuple(field.name for field in fields(HowToRun))
+"""Keys of a spec file that no figure depends on."""
+
+
+def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
+    spec: Path | None = None,
+    /,
+    *,
+    flags: Flags = NONE,
+    how: HowToRun = USUAL,
+    set: Annotated[tuple[str, ...], Several] = (),
+) -> int:
     """Audit a recommender for model stealing and membership inference.
 
     Trains a victim (or takes one), attacks it as a black box, and writes figures.csv, result.json and
@@ -106,8 +81,9 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
 
     Args:
         spec: YAML file with the audit's settings; flags go over it, and --set over both.
+        set: Any other key of the spec, such as victim.embedding_size=32 or settings.PTQ.margin=1.0.
     """
-    values = _values(spec, options)
+    values = _values(spec, {**vars(flags), **vars(how)}, set)
     # torch takes seconds to import: a wrong option should not.
     from recaudit.audit import run_audit  # noqa: PLC0415
     from recaudit.audit.run import STORE, check_out  # noqa: PLC0415
@@ -126,16 +102,16 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
     check_folder(directory)
-    output = Output()
+    output, quiet = Output(), bool(values.get("quiet"))
     store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
     one_thread()
-    with GridProgress("audit", Costs(store)) as progress:
+    with GridProgress("audit", Costs(store), quiet=quiet) as progress:
         found = run_audit(
             settings, out=directory, store=store, workers=workers, progress=progress, tell=progress.tell
         )
     result = parse_result(found.content)
     write_result(result, directory)
-    if found.reused:
+    if found.reused and not quiet:
         output.warn(f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.")
     told = summary(result, str(directory / "report.html"))
     if values.get("markdown"):
@@ -143,7 +119,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     _show(told, values, output)
     if values.get("verbose"):
         output.print(terminal_table(result))
-    say = output.warn if values.get("json") or values.get("quiet") else output.say
+    say = output.warn if values.get("json") or quiet else output.say
     return _judge(limits, found.content["figures"], settings, say)
 
 
@@ -154,15 +130,18 @@ def _show(told: "Summary", values: Mapping[str, Any], output: Output) -> None:
     if values.get("json"):
         output.say(json.dumps(to_dict(told), indent=1, ensure_ascii=False))
     elif not values.get("quiet"):
-        output.print(terminal(told, output.width))
+        output.print(terminal(told, output.width), crop=False)  # a path stays whole
 
 
-def _values(spec: Path | None, options: AuditOptions) -> dict[str, Any]:
+def _values(spec: Path | None, flags: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Return the plain values that file, flags and settings make together."""
-    flags = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "set"}
-    flags["fail_over"] = options.fail_over or None
-    values = with_flags({} if spec is None else read_yaml(spec), flags)
-    for setting in options.set:
+    given = {
+        name: value
+        for name, value in flags.items()
+        if value is not None and value is not False and value != ()
+    }
+    values = with_flags({} if spec is None else read_yaml(spec), given)
+    for setting in settings:
         apply_setting(values, setting)
     return values
 

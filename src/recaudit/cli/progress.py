@@ -65,7 +65,7 @@ class GridProgress(_Shown):
     run turned out. On a terminal this is a bar; elsewhere, a line a finished stage.
     """
 
-    def __init__(self, name: str, costs: "Costs") -> None:
+    def __init__(self, name: str, costs: "Costs", *, quiet: bool = False) -> None:
         self._name = name
         self._costs = costs
         self._seconds: dict[str, float] = {}
@@ -83,7 +83,7 @@ class GridProgress(_Shown):
             TextColumn("{task.description}", markup=False), TextColumn("{task.fields[epochs]}", markup=False)
         )
         self._running = self._below.add_task("", total=None, visible=False, epochs="")
-        console = Console(stderr=True)
+        console = Console(stderr=True, quiet=quiet)
         super().__init__(Live(Group(self._bars, self._below), console=console, transient=True), console)
 
     def __call__(self, stage: str, done: int, total: int) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from recaudit.cli.audit import Whole
 from recaudit.cli.console import Output
+from recaudit.cli.flags import Whole
 from recaudit.cli.options import Folder
 from recaudit.cli.progress import GridProgress
 from recaudit.cli.stores import default_store

@@ -1,6 +1,6 @@
 """From a YAML file, flags and ``--set`` to the plain values of one spec."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from yaml.constructor import ConstructorError
 from yaml.nodes import MappingNode
 
 from recaudit.errors import UsageError
+from recaudit.validation import laid_in
 
 __all__ = ["apply_setting", "read_yaml", "with_flags"]
 
@@ -71,7 +72,7 @@ def with_flags(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str,
     merged = {**values, **{key: value for key, value in given.items() if key not in ALIASES}}
     for key, (outer, inner) in ALIASES.items():
         if key in given:
-            _inside(merged, outer, key)[inner] = given[key]
+            laid_in(merged, (outer, inner), given[key], alone=ALONE, where=key)
     return merged
 
 
@@ -91,26 +92,7 @@ def apply_setting(values: dict[str, Any], setting: str) -> None:
         raise UsageError(f"--set {setting!r}: the value is not YAML: {_problem(error)}") from None
     if len(parts) == 1 and parts[0] in ALIASES:
         parts = list(ALIASES[parts[0]])
-    _nested(values, parts[:-1], setting)[parts[-1]] = value
-
-
-def _nested(values: dict[str, Any], path: Iterable[str], setting: str) -> dict[str, Any]:
-    for part in path:
-        values = _inside(values, part, f"--set {setting}")
-    return values
-
-
-def _inside(values: dict[str, Any], key: str, who: str) -> dict[str, Any]:
-    """Return the mapping under ``key``, made where there is none; a value standing alone becomes one."""
-    inner = values.get(key)
-    if inner is None:
-        inner = {}
-    elif key in ALONE and isinstance(inner, str):
-        inner = {ALONE[key]: inner}
-    if not isinstance(inner, Mapping):
-        raise UsageError(f"{who}: {key!r} is {inner!r}, which has no keys inside")
-    values[key] = dict(inner)
-    return values[key]  # type: ignore[no-any-return]
+    laid_in(values, parts, value, alone=ALONE, where=f"--set {setting}")
 
 
 def _load(text: str) -> Any:

@@ -190,31 +190,36 @@ _KNOWN = (*SOURCES, SYNTHETIC)
 
 
 class DataSpec(BaseModel):
-    """Which data to load, and how.
-
-    Args:
-        source: ``synthetic``, a name in ``SOURCES``, or the path of a file.
-        format: the file's format, a name in ``recaudit.data.formats.FORMATS``; ``None`` guesses it.
-        columns: the file's column of each role, as a mapping or as text such as ``user=userId,item=movieId``.
-        repeats: what a repeated pair means; ``None`` takes the format's own meaning.
-        user_core: the fewest interactions of a user, 0 for off; ``None`` takes the source's (0 for a path).
-        item_core: the fewest interactions of an item, 0 for off; ``None`` takes the source's (0 for a path).
-        iterative: whether the core is repeated until nothing changes.
-        minimum_rating: keep only interactions rated so or higher; ``None`` keeps all.
-        seed: the seed of the ``synthetic`` data.
-    """
+    """Which data to load, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = SYNTHETIC
+    """``synthetic``, a name in ``SOURCES``, or the path of a file."""
+
     format: str | None = None
+    """The file's format, a name in ``recaudit.data.formats.FORMATS``; ``None`` guesses it."""
+
     columns: dict[str, str] | None = None
+    """The file's column of each role, as a mapping or as text such as ``user=userId,item=movieId``."""
+
     repeats: Literal["error", "first", "last"] | None = None
+    """What a repeated pair means; ``None`` takes the format's own meaning."""
+
     user_core: int | None = None
+    """The fewest interactions of a user, 0 for off; ``None`` takes the source's (0 for a path)."""
+
     item_core: int | None = None
+    """The fewest interactions of an item, 0 for off; ``None`` takes the source's (0 for a path)."""
+
     iterative: bool = False
+    """Whether the core is repeated until nothing changes."""
+
     minimum_rating: float | None = None
+    """Keep only interactions rated so or higher; ``None`` keeps all."""
+
     seed: int = 0
+    """The seed of the ``synthetic`` data."""
 
     @field_validator("columns", mode="before")
     @classmethod

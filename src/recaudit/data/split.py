@@ -15,31 +15,35 @@ __all__ = ["Split", "SplitSpec", "cut_out", "marked_at_random", "split"]
 
 
 class SplitSpec(BaseModel):
-    """Shares of users and interactions that each side of an audit gets.
-
-    Args:
-        target_share: share of all users whose data trains the target model; the rest are auxiliary users.
-        known: share of the target's users whose training interactions the attacker knows.
-        queried: share of the known users whose lists the attacker asks for.
-        validation: share of the known users whom the attacker keeps for validation. Known users who are
-            neither queried nor for validation are the unqueried test users.
-        heldout: share of the target's interactions held out to judge recommendation quality.
-        heldout_by: "random": drawn from all of the target's interactions; "time": each user's last ones.
-        auxiliary_share: share of the auxiliary users whose interactions the attacker has.
-        common_items: share of the catalogue's items whose auxiliary vectors the attacker can match to the
-            target's (the overlap ratio of Zhu et al. 2023, section 5.3.3). It takes no interaction away.
-    """
+    """Shares of users and interactions that each side of an audit gets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     target_share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of all users whose data trains the target model; the rest are auxiliary users."""
+
     known: float = Field(default=0.1, gt=0, le=1)
+    """Share of the target's users whose training interactions the attacker knows."""
+
     queried: float = Field(default=0.8, gt=0, lt=1)
+    """Share of the known users whose lists the attacker asks for."""
+
     validation: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the known users whom the attacker keeps for validation. Known users who are neither
+    queried nor for validation are the unqueried test users."""
+
     heldout: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the target's interactions held out to judge recommendation quality."""
+
     heldout_by: Literal["random", "time"] = "random"
+    """``random``: drawn from all of the target's interactions; ``time``: each user's last ones."""
+
     auxiliary_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of the auxiliary users whose interactions the attacker has."""
+
     common_items: float = Field(default=1.0, gt=0, le=1)
+    """Share of the catalogue's items whose auxiliary vectors the attacker can match to the target's (the
+    overlap ratio of Zhu et al. 2023, section 5.3.3). It takes no interaction away."""
 
     @model_validator(mode="after")
     def _some_users_stay_unqueried(self) -> "SplitSpec":

@@ -95,7 +95,7 @@ def terminal(found: Summary, width: int) -> RenderableType:
     if found.figures:
         parts += [Text(""), terminal_table(_table(found))]
     parts.append(Text(found.sure, style="dim"))
-    last = [Text(f"Report: {found.report}")] if found.report else []
+    last = [Text(f"Report: {found.report}", no_wrap=True, overflow="ignore")] if found.report else []
     room = ROWS - 1 - _height([*parts, *last], width)
     fitting = _fitting(found.notes, width, room - 1)
     if fitting:

@@ -32,7 +32,8 @@ class MembershipSpec(BaseModel):
 
     serving: tuple[Serving, ...] = Field(default=("everyone-folded", "popular", "fold-in"), min_length=1)
     """Ways to serve users, separated by commas, each measured by itself; the first one is the headline, and the
-    one that limits are held against. A model that reads histories is shown those of members and strangers
+    one that limits are held against: ``everyone-folded``, ``popular``, ``fold-in``, ``popular-unmasked`` or
+    ``popular-random``. A model that reads histories is shown those of members and strangers
     alike: nothing is estimated, and ``fold-in`` and ``everyone-folded`` are the same service."""
 
     attacks: tuple[str, ...] = Field(default=DEFAULT_ATTACKS, min_length=1)
