@@ -245,7 +245,7 @@ class Form:
     """
 
     digits: int
-    scale: float = 1
+    scale: float = 1.0
     unit: str = ""
     short: int | None = None
 
@@ -269,7 +269,7 @@ class Form:
         return self.digits if self.short is None or abs(value) < 10 else self.short
 
 
-PERCENT = Form(digits=1, scale=100, unit="\N{NO-BREAK SPACE}%")
+PERCENT = Form(digits=1, scale=100.0, unit="\N{NO-BREAK SPACE}%")
 DECIMALS = Form(digits=3)
 COUNT = Form(digits=0)
 SECONDS = Form(digits=1, short=0)

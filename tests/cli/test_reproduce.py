@@ -15,9 +15,9 @@ import duckdb
 import polars as pl
 import pytest
 
+from recaudit.audit import tasks
 from recaudit.cli.reproduce import ReproduceOptions
 from recaudit.errors import UsageError
-from recaudit.experiments import execute, plan
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.papers import STATISTICS, grid_names
 from recaudit.experiments.table import COLUMNS, VERSIONS
@@ -172,7 +172,7 @@ def test_the_list_names_all_and_loads_no_data_and_no_torch(tmp_path) -> None:
     )
     env = {**os.environ, "RECAUDIT_DATA": str(tmp_path), "COLUMNS": "80"}
     ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=env
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=env, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     rows = [line for line in ran.stdout.splitlines() if "zhu2023/" in line or "hu2023/" in line]
@@ -360,13 +360,13 @@ def test_table_6_is_counted_without_a_grid(recaudit, paper) -> None:
 def test_a_workers_wrong_input_is_one_line(recaudit, paper, grid, monkeypatch) -> None:
     data = Path(grid.base["data"])
     moved = data.with_suffix(".moved")
-    missing = plan.missing
+    missing = tasks.missing
 
     def missing_data(planned, store):
         data.rename(moved)
         return missing(planned, store)
 
-    monkeypatch.setattr(plan, "missing", missing_data)
+    monkeypatch.setattr(tasks, "missing", missing_data)
     try:
         code, out, err = recaudit("reproduce", TABLE, "--workers", "2")
     finally:
@@ -381,15 +381,15 @@ def test_a_workers_wrong_input_is_one_line(recaudit, paper, grid, monkeypatch) -
 def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
     recaudit, paper, monkeypatch, error
 ) -> None:
-    perform, command = execute.perform, ("reproduce", TABLE, "--only", "victim=bpr,epochs=4")
+    perform, command = tasks.perform, ("reproduce", TABLE, "--only", "victim=bpr,epochs=4")
 
     def failing(task, progress):
-        if task.name == ("judge", "PTD"):
+        if task.label == "judge PTD":
             raise error
         return perform(task, progress)
 
     with monkeypatch.context() as patched:
-        patched.setattr(execute, "perform", failing)
+        patched.setattr(tasks, "perform", failing)
         code, out, err = recaudit(*command)
         assert out == ""
         lines = err.splitlines()
@@ -398,7 +398,7 @@ def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
             assert "Traceback (most recent call last):" in lines
             assert lines[-3:] == [
                 "RuntimeError: too large",
-                "This happened at the stage judge PTD of small, seed 0; finished stages are kept.",
+                "This happened at the node judge PTD of small, seed 0; finished nodes are kept.",
                 "recaudit: this is a fault of recaudit: please report it with the traceback above",
             ]
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recaudit.attacks.stealing.surrogate import ATTACKS
+from recaudit.attacks.registry import STEALING_ATTACKS as ATTACKS
 from recaudit.audit.spec import audit_spec
 from recaudit.cli.spec_file import read_yaml
 from recaudit.data.split import SplitSpec
