@@ -32,7 +32,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from recaudit.attacks.stealing.surrogate import ATTACKS
+from recaudit.attacks.registry import STEALING_ATTACKS, key_inputs
 from recaudit.data.sources import find_source
 from recaudit.errors import UsageError
 from recaudit.rng import child_seed
@@ -124,7 +124,7 @@ def reproduced(out: Path) -> dict[str, float]:
 
 def stored_trainings(store: Path) -> Iterator[tuple[str, Training]]:
     """Yield the trainings of seed 0 that the store holds, by the plain script's names of stages."""
-    for path in sorted(store.glob("*/*/stage.json")):
+    for path in sorted(store.glob("*/*/node.json")):
         stage = json.loads(path.read_text(encoding="utf-8"))
         name, log = stage_name(stage["inputs"]), stage["facts"].get("log")
         if name is not None and log is not None:
@@ -141,9 +141,9 @@ def stage_name(inputs: Mapping[str, Any]) -> str | None:
     }
     if seed != attack:
         return models.get(seed) if seed is not None else None
-    if "settings" in inputs:
+    if "attack" in inputs:
         return next(
-            (name for name, one in ATTACKS.items() if one.model_dump(mode="json") == inputs["settings"]), None
+            (name for name, one in STEALING_ATTACKS.items() if key_inputs(one) == inputs["attack"]), None
         )
     return {"none": "PTD", "attention": "PTA"}.get(inputs["auxiliary"])
 

@@ -90,9 +90,17 @@ def test_the_changelog_speaks_of_this_version() -> None:
 
 def test_the_readme_and_ci_run_the_same_commands() -> None:
     readme, ci = ((ROOT / name).read_text("utf-8") for name in ("README.md", ".ci/run"))
-    (command,) = re.findall(r"^pip install .*&& pytest .*$", readme, re.MULTILINE)
+    (everyday,) = re.findall(r"^pip install .*&& pytest .*$", readme, re.MULTILINE)
+    (rest,) = re.findall(r"^pytest .*$", readme, re.MULTILINE)
     steps = re.findall(r"^step ((?:pip|ruff|mypy|pytest).*)$", ci, re.MULTILINE)
-    assert command.split(" && ") == steps
+    assert [*everyday.split(" && "), rest] == steps
+
+
+def test_the_two_test_commands_leave_no_test_out() -> None:
+    options = PROJECT["tool"]["pytest"]["ini_options"]["addopts"]
+    left_out = options[options.index("-m") + 1].removeprefix("not ").split(" and not ")
+    (rest,) = re.findall(r"^step pytest .* -m '(.*)'$", (ROOT / ".ci/run").read_text("utf-8"), re.MULTILINE)
+    assert set(left_out) <= set(rest.split(" or "))
 
 
 @pytest.mark.parametrize(

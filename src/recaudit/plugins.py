@@ -1,4 +1,4 @@
-"""Plug-ins by entry point: names are listed without importing anything, and a plug-in is loaded when asked for.
+"""Plug-ins by entry point: listing names imports nothing; a plug-in is imported when it is asked for.
 
 What comes with recaudit is registered in its ``pyproject.toml`` under the same groups as anybody's.
 """

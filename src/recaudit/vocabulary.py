@@ -245,17 +245,17 @@ class Form:
     """
 
     digits: int
-    scale: float = 1.0
+    scale: int = 1
     unit: str = ""
     short: int | None = None
 
-    def text(self, value: float | None) -> str:
+    def text(self, value: int | float | None) -> str:
         """Return ``value`` with its unit."""
         if value is None:
             return NOT_AVAILABLE
         return number(self.scale * value, self._digits(value)) + self.unit
 
-    def interval(self, low: float | None, high: float | None) -> str:
+    def interval(self, low: int | float | None, high: int | float | None) -> str:
         """Return an interval as ``62.1–67.0``, or ``−3.0 to 1.2`` where a sign would be misread.
 
         The text is empty where there is no interval, or where nothing lies between the ends of a count.
@@ -265,11 +265,11 @@ class Form:
         ends = [number(self.scale * end, self._digits(high)) for end in (low, high)]
         return (" to " if min(low, high) < 0 else "–").join(ends)
 
-    def _digits(self, value: float) -> int:
+    def _digits(self, value: int | float) -> int:
         return self.digits if self.short is None or abs(value) < 10 else self.short
 
 
-PERCENT = Form(digits=1, scale=100.0, unit="\N{NO-BREAK SPACE}%")
+PERCENT = Form(digits=1, scale=100, unit="\N{NO-BREAK SPACE}%")
 DECIMALS = Form(digits=3)
 COUNT = Form(digits=0)
 SECONDS = Form(digits=1, short=0)
@@ -409,13 +409,12 @@ def metric_of(name: str) -> Metric:
         return known
     if base == "tpr":
         rate = float(at)
-        form = replace(PERCENT, digits=2 if rate < 0.01 else 1)
-        label = f"TPR at {100 * rate:g}\N{NO-BREAK SPACE}%"
-        return replace(known, name=name, label=label, chance=rate, form=form)
+        label = f"TPR@{100 * rate:g}%"
+        return replace(known, name=name, label=label, chance=rate)
     return replace(known, name=name, label=f"{known.label}@{at}")
 
 
-def number(value: float | None, digits: int = 0) -> str:
+def number(value: int | float | None, digits: int = 0) -> str:
     """Return ``value`` with ``digits`` decimals, commas between thousands and a true minus sign.
 
     What rounds to zero has no sign; ``None`` reads ``not available``.

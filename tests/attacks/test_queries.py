@@ -1,5 +1,7 @@
 """QSD with synthetic histories: what it spends, refuses and learns from a victim with a planted answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,16 +9,16 @@ import torch
 from pydantic import ValidationError
 
 from alike import ROUNDING
-from recaudit.attacks.protocol import Knowledge, StealingAttack
+from recaudit.attacks.protocol import Knowledge, SharesNodes, StealingAttack
+from recaudit.attacks.registry import STEALING_ATTACKS
 from recaudit.attacks.stealing import queries as module
 from recaudit.attacks.stealing.lists import stealing_loss
-from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries
+from recaudit.attacks.stealing.queries import SyntheticQueries
 from recaudit.attacks.stealing.synthesis import synthesised
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import agreement
 from recaudit.models.factorization import BPR
-from recaudit.models.fitting import packed
 from recaudit.models.ranking import top_k
 from recaudit.models.training import Optimisation, Stopping
 from recaudit.models.zoo.sasrec import SASRec
@@ -34,6 +36,9 @@ CLONE = SASRec(
 )
 SETTINGS = SyntheticQueries(times=20, length=10, stopping=Stopping(epochs=60, evaluate_every=5, patience=30))
 SHORT = Stopping(epochs=2, evaluate_every=1, patience=2)
+
+
+PROPER = {name: one for name, one in STEALING_ATTACKS.items() if isinstance(one, SyntheticQueries)}
 
 
 def open_oracle(model, seen, **more):
@@ -88,6 +93,7 @@ def world(seed=0, n_users=30):
         queried=np.arange(10),
         validation=np.arange(10, 15),
         auxiliary=known,
+        clone=CLONE,
     )
 
 
@@ -95,7 +101,7 @@ def stolen(settings=SETTINGS, *, clone=CLONE, victim=Jumps, seed=0, knowledge=No
     """Return the clone of the planted world and the oracle that it was stolen from."""
     knowledge = world() if knowledge is None else knowledge
     oracle = open_oracle(victim(knowledge.known), knowledge.known, k=K, **more)
-    return settings.attack(clone).steal(knowledge, oracle, Run(seed=seed)), oracle
+    return settings.steal(replace(knowledge, clone=clone), oracle, Run(seed=seed)), oracle
 
 
 def short(**settings):
@@ -115,7 +121,7 @@ class TestSpending:
         knowledge = world()
         oracle = open_oracle(Jumps(knowledge.known), knowledge.known, k=K, budget=29)
         with pytest.raises(BudgetExceeded, match="30 lists asked for, 29 of the budget of 29 left"):
-            short(times=2).attack(CLONE).steal(knowledge, oracle, Run(seed=0))
+            short(times=2).steal(knowledge, oracle, Run(seed=0))
         assert oracle.ledger == Ledger(lists=0, users=0, items=0)
 
     def test_the_lists_to_stop_by_are_paid_for_too_and_not_learned_from(self, monkeypatch):
@@ -178,7 +184,7 @@ class TestRefusals:
         knowledge = world()
         oracle = open_oracle(victim(knowledge.known), knowledge.known, k=K)
         with pytest.raises(UsageError, match=why) as error:
-            settings.attack(clone).steal(knowledge, oracle, Run(seed=0))
+            settings.steal(replace(knowledge, clone=clone), oracle, Run(seed=0))
         assert "\n" not in str(error.value)
         assert oracle.ledger == Ledger(lists=0, users=0, items=0)
 
@@ -195,15 +201,15 @@ class TestRefusals:
 class TestClone:
     @pytest.mark.parametrize("drawing", ["autoregressive", "random"])
     def test_it_learns_what_follows_an_item(self, drawing):
-        settings = SETTINGS.model_copy(update={"drawing": drawing})
+        settings = SETTINGS.model_copy(update={"drawing": drawing, "times": 40})
         clone, _ = stolen(settings)
         knowledge = world(seed=9)  # users whom nobody asked about
         users = np.arange(30)
         true = top_k(Jumps(knowledge.known), users, knowledge.known, K).items
         mine = top_k(clone.shown(knowledge.known), users, knowledge.known, K).items
-        # By chance they would agree in a seventh.
-        assert agreement(true, mine).mean() > 0.75
-        assert clone.log.best_score > 0.75
+        # By chance they would agree in a seventh. On several processors' kernels and seeds: 0.86 to 0.95.
+        assert agreement(true, mine).mean() > 0.8
+        assert clone.log.best_score > 0.8
 
     def test_it_knows_the_known_users_and_used_nothing_of_them(self):
         one, _ = stolen(short())
@@ -221,8 +227,6 @@ class TestClone:
             clone, _ = stolen(short(cut=cut))  # from histories of 10 items; the model could read 20
             one, two = clone.shown(tails).score(np.arange(2))
             assert torch.allclose(one, two, rtol=ROUNDING, atol=ROUNDING) == alike
-            restored = short(cut=cut).attack(CLONE).restore(packed(clone), tails, Run(seed=0))
-            assert torch.equal(restored.score(np.arange(2)), torch.stack([one, two]))
 
     def test_a_seed_gives_the_same_clone_again_and_another_seed_another(self):
         clone = CLONE.model_copy(update={"dropout": 0.3})
@@ -230,20 +234,17 @@ class TestClone:
         assert all(torch.equal(part, again[name]) for name, part in one.items())
         assert not all(torch.equal(part, other[name]) for name, part in one.items())
 
-    def test_it_can_be_made_again_from_what_is_kept(self):
+    def test_it_is_an_attack_that_shares_nothing_and_says_what_it_asks(self):
+        assert isinstance(SETTINGS, StealingAttack)
+        assert not isinstance(SETTINGS, SharesNodes)
+        assert SETTINGS.card.needs == ("lists",)
         knowledge = world()
-        clone, _ = stolen(short())
-        restored = short().attack(CLONE).restore(packed(clone), knowledge.known, Run(seed=4))
-        assert torch.equal(restored.score(np.arange(30)), clone.score(np.arange(30)))
-        assert restored.log == clone.log
+        _, oracle = stolen(short(times=3))
+        assert short(times=3).asks(knowledge) == oracle.ledger.lists == 45
 
-    def test_it_is_an_attack_that_shares_no_stage(self):
-        attack = SETTINGS.attack(CLONE)
-        assert isinstance(attack, StealingAttack)
-        assert attack.shared_stages(world(), Run(seed=0)) == ()
-        with pytest.raises(IndexError):
-            attack.share(world(), Run(seed=0), 0)
-        assert (SETTINGS.lists, SETTINGS.auxiliary) == (True, "none")
+    def test_what_it_cannot_do_it_says_when_asked_how_much_it_asks(self):
+        with pytest.raises(UsageError, match="knows users by number alone and cannot learn"):
+            SETTINGS.asks(replace(world(), clone=BPR()))
 
 
 class TestTraining:
@@ -310,10 +311,10 @@ class TestTraining:
 
 
 def test_the_settings_of_table_8_and_their_baseline():
-    multiples = {name: one.times for name, one in QSD_PROPER.items()}
+    multiples = {name: one.times for name, one in PROPER.items()}
     named = {f"QSD{times}": times for times in (5, 10, 15, 20, 25, 30)}
     assert multiples == named | {"QSD30(random)": 30}
-    assert {name for name, one in QSD_PROPER.items() if one.drawing == "random"} == {"QSD30(random)"}
+    assert {name for name, one in PROPER.items() if one.drawing == "random"} == {"QSD30(random)"}
 
 
 def test_the_oracle_is_asked_for_just_those_histories():

@@ -1,21 +1,23 @@
 """The surrogate attack: settings, phases, what stages share, and a world with a planted order of attacks."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
-from recaudit.attacks.protocol import Knowledge
+from recaudit.attacks.protocol import Knowledge, SharesNodes
+from recaudit.attacks.registry import STEALING_ATTACKS
 from recaudit.attacks.stealing import surrogate as module
 from recaudit.attacks.stealing.fusion import FusedItems
-from recaudit.attacks.stealing.surrogate import ATTACKS, Surrogate
+from recaudit.attacks.stealing.surrogate import Surrogate
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
 from recaudit.models import factorization
 from recaudit.models.factorization import BPR, LMF, NetworkRecommender
-from recaudit.models.fitting import fit_once, packed
+from recaudit.models.fitting import fit_node, packed
 from recaudit.models.networks import ItemTable
 from recaudit.models.ranking import top_k
 from recaudit.models.training import Optimisation, Stopping
@@ -25,6 +27,7 @@ from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 from recaudit.victims.trained import FittedVictim
 
+ATTACKS = {name: one for name, one in STEALING_ATTACKS.items() if isinstance(one, Surrogate)}
 K = 10
 OPTIMISATION = Optimisation(learning_rate=0.05, batch_size=256)
 
@@ -87,6 +90,7 @@ def world():
         queried=np.sort(roles[:24]),
         validation=np.sort(roles[24:36]),
         auxiliary=auxiliary,
+        clone=clone_spec(),
     )
     return victim, target, knowledge, np.sort(roles[36:])
 
@@ -108,7 +112,7 @@ def clone_spec(epochs=4, **options):
 
 def steal(world, settings, clone, run):
     victim, target, knowledge, _ = world
-    return settings.attack(clone).steal(knowledge, open_oracle(victim, target, k=K), run)
+    return settings.steal(replace(knowledge, clone=clone), open_oracle(victim, target, k=K), run)
 
 
 def agreement_with_victim(world, clone, users):
@@ -167,11 +171,15 @@ def test_lists_to_learn_from_and_to_stop_by_are_needed(world, missing):
     empty = np.array([], dtype=np.int64)
     parts = {"queried": knowledge.queried, "validation": knowledge.validation} | {missing: empty}
     less = Knowledge(
-        known=knowledge.known, accounts=knowledge.accounts, auxiliary=knowledge.auxiliary, **parts
+        known=knowledge.known,
+        accounts=knowledge.accounts,
+        auxiliary=knowledge.auxiliary,
+        clone=clone_spec(),
+        **parts,
     )
     oracle = open_oracle(victim, target, k=K)
     with pytest.raises(ValueError, match="needs queried users, and validation users"):
-        quick(ATTACKS["PTQ"]).attack(clone_spec()).steal(less, oracle, Run(seed=0))
+        quick(ATTACKS["PTQ"]).steal(less, oracle, Run(seed=0))
     assert oracle.ledger.lists == 0
 
 
@@ -206,7 +214,7 @@ def beginnings(monkeypatch):
 )  # fmt: skip
 def test_auxiliary_factors_are_where_the_attack_begins_or_what_it_mixes_in(world, beginnings, clone, tables):
     knowledge, run = world[2], Run(seed=4)
-    model = fit_once(clone, knowledge.auxiliary, run.child("auxiliary"))
+    model = run.cache.get(fit_node(clone, knowledge.auxiliary, run.child("auxiliary")))
     assert isinstance(model, NetworkRecommender)
     auxiliary = {name: part.learned().clone() for name, part in model.network.item_vectors().items()}
     assert set(auxiliary) == set(tables)
@@ -256,27 +264,26 @@ def test_phase_one_is_shared_and_each_attack_gets_what_it_would_get_alone(world,
 
 
 @pytest.mark.parametrize("name", list(ATTACKS))
-def test_shared_stages_tell_what_an_attack_computes_and_shares(world, monkeypatch, name):
+def test_shared_nodes_tell_what_an_attack_computes_and_shares(world, monkeypatch, name):
     """Whoever computes them one by one leaves the attack nothing but its lists to learn from."""
     stages, cache = trainings(monkeypatch), Cache()
     knowledge, run = world[2], Run(seed=0, cache=cache)
-    attack = quick(ATTACKS[name]).attack(clone_spec())
-    shared = attack.shared_stages(knowledge, run)
-    assert [stage.kind for stage in shared] == {
+    attack = quick(ATTACKS[name])
+    assert isinstance(attack, SharesNodes)
+    shared = attack.nodes(knowledge, run)
+    assert [node.key.kind for node in shared] == {
         "QSD": [], "PTD": ["clone"], "PTQ": ["clone"],
     }.get(name, ["model", "clone"])  # fmt: skip
-    for position, stage in enumerate(shared):
-        assert stage.hash not in cache.pieces
-        attack.share(knowledge, run, position)
-        assert list(cache.pieces)[position] == stage.hash
-        assert cache.computed == position + 1
-    expected = [{"model": "training bpr", "clone": "clone, interactions"}[stage.kind] for stage in shared]
+    for position, node in enumerate(shared):
+        cache.get(node)
+        assert cache.misses == position + 1
+    expected = [{"model": "training bpr", "clone": "clone, interactions"}[node.key.kind] for node in shared]
     assert stages == expected
     stages.clear()
-    stolen = steal(world, attack.settings, clone_spec(), run)
-    assert stages == ["clone, lists"] * attack.settings.lists
-    assert cache.computed == len(shared)
-    alone = steal(world, attack.settings, clone_spec(), Run(seed=0)).tensors()
+    stolen = steal(world, attack, clone_spec(), run)
+    assert stages == ["clone, lists"] * attack.lists
+    assert cache.misses == len(shared)
+    alone = steal(world, attack, clone_spec(), Run(seed=0)).tensors()
     assert all(torch.equal(alone[tensor], stolen.tensors()[tensor]) for tensor in alone)
 
 
@@ -296,12 +303,11 @@ def test_shared_stages_tell_what_an_attack_computes_and_shares(world, monkeypatc
 )
 @pytest.mark.parametrize("name", list(ATTACKS))
 def test_a_clone_that_was_kept_is_as_it_was_to_the_bit(world, name, clone):
-    knowledge, run = world[2], Run(seed=0)
-    attack = quick(ATTACKS[name]).attack(clone)
-    stolen = steal(world, attack.settings, clone, run)
-    piece = packed(stolen)
+    knowledge, run = replace(world[2], clone=clone), Run(seed=0)
+    attack = quick(ATTACKS[name])
+    stolen = steal(world, attack, clone, run)
     known = knowledge.known
-    again = attack.restore(piece, known, run)
+    again = attack._restored(packed(stolen), knowledge, run)
     users = np.arange(known.n_users)
     assert torch.equal(again.score(users), stolen.score(users))
     assert again.log == stolen.log
@@ -334,17 +340,19 @@ def test_phase_one_is_told_apart_by_what_it_depends_on_and_by_nothing_else(world
     for name, value in changed.get("knowledge", {}).items():
         whole = parts.get(name)
         parts[name] = whole.of_users(np.arange(whole.n_users - 1)) if isinstance(value, str) else value
-    other = Knowledge(accounts=knowledge.accounts, validation=knowledge.validation, **parts)
+    other = Knowledge(
+        accounts=knowledge.accounts,
+        validation=knowledge.validation,
+        clone=changed.get("clone", clone_spec()),
+        **parts,
+    )
     found = set()
     for name in ("PTD", "PTA", "PTA(Pre)"):
         settings = quick(ATTACKS[name])
-        before = settings.attack(clone_spec()).shared_stages(knowledge, Run(seed=0))
-        after = (
-            settings.model_copy(update=changed.get("settings", {}))
-            .attack(changed.get("clone", clone_spec()))
-            .shared_stages(other, changed.get("run", Run(seed=0)))
-        )
-        if before[-1].hash != after[-1].hash:
+        before = settings.nodes(knowledge, Run(seed=0))
+        changed_settings = settings.model_copy(update=changed.get("settings", {}))
+        after = changed_settings.nodes(other, changed.get("run", Run(seed=0)))
+        if before[-1].key.hash != after[-1].key.hash:
             found.add(name)
     assert found == others
 
@@ -400,9 +408,9 @@ def test_phase_two_never_ends_below_phase_one_on_validation_lists(world, name, l
 @pytest.mark.parametrize("clone", [clone_spec(), LMF(embedding_size=8, stopping=Stopping(epochs=2))])
 def test_qsd_leaves_users_without_lists_untrained(world, clone):
     knowledge, run = world[2], Run(seed=0)
-    attack = quick(ATTACKS["QSD"]).attack(clone)
-    begun = attack._untrained(knowledge, run).network.users.detach()
-    trained = steal(world, attack.settings, clone, run)
+    attack = quick(ATTACKS["QSD"])
+    begun = attack._untrained(replace(knowledge, clone=clone), run).network.users.detach()
+    trained = steal(world, attack, clone, run)
     assert trained.log.best_epoch > 0
     moved = (trained.network.users.detach() != begun).any(dim=1)
     assert moved.nonzero().flatten().tolist() == knowledge.queried.tolist()

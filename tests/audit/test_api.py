@@ -5,6 +5,7 @@ import pytest
 import recaudit
 
 
+@pytest.mark.slow
 def test_six_lines(data, tmp_path) -> None:
     from recaudit import BPR, AuditSpec, run_audit, write_report
 

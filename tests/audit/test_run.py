@@ -4,7 +4,6 @@ import csv
 import math
 import shutil
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,12 +19,12 @@ from recaudit.audit.stealing.budget import affordable
 from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError
-from recaudit.models import registry
 from recaudit.pipeline import Store
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
 from recaudit.report import read_result, render_html
 from recaudit.report.tables import COLUMNS
+from registered import register
 
 ROLES = ("all", "queried", "unqueried")
 
@@ -288,9 +287,7 @@ class Alphabetical:
 
 
 def test_somebody_s_own_recommender_is_a_victim(values, monkeypatch, tmp_path) -> None:
-    package = SimpleNamespace(name="models-of-mine", version="1.0")
-    entry = SimpleNamespace(name="alphabet", load=lambda: Alphabet, dist=package)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "recaudit.models" else [])
+    package = register(monkeypatch, "recaudit.models", alphabet=Alphabet)
     spec = AuditSpec(**values | {"victim": {"model": "alphabet", "shift": 3}, "seeds": 1})
     result = run_audit(spec, out=tmp_path)
     assert rows(result)["QSD", "agreement@5", "queried"]["victim"] == "alphabet"
@@ -336,15 +333,13 @@ class Following:
 
 
 def test_somebody_s_own_recommender_that_reads_histories_is_asked_with_histories(values, monkeypatch) -> None:
-    entry = SimpleNamespace(name="successor", load=lambda: Successor, dist=None)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "recaudit.models" else [])
+    register(monkeypatch, "recaudit.models", successor=Successor, alphabet=Alphabet)
     chosen = {"attacks": ["QSD5"], "settings": {"QSD5": {"length": 5, "stopping": {"epochs": 10}}}}
     changed = values | chosen | {"victim": {"model": "successor", "shift": 1}, "seeds": 1}
     clone = {"model": "stamp", "stopping": {"epochs": 2, "evaluate_every": 1}}
     result = run_audit(audit_spec(changed | {"clone": clone}))
     assert result.figure("QSD5", "sequences", "all") > 0
     assert result.figure("constant", "agreement@5") < 1
-    entry.name, entry.load = "alphabet", lambda: Alphabet
     with pytest.raises(UsageError, match="the victim 'alphabet' reads none"):
         audit_spec(changed | {"clone": clone, "victim": {"model": "alphabet"}})
 

@@ -76,6 +76,7 @@ def begun(steps) -> int:
     return sum(done == 1 for name, done, _ in steps if not name.startswith("audit: "))
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_begins_again_after_the_last_finished_stage(values, tmp_path) -> None:
     """Wherever the audit is stopped, even in the middle of a training."""
     heard: list[tuple[str, int, int]] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recaudit.audit.tasks import missing
+from recaudit.audit.tasks import missing, perform
 from recaudit.cli import main
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import plan
@@ -114,5 +114,5 @@ def paper(grid, monkeypatch, tmp_path) -> Path:
 def finished(grid, tmp_path_factory) -> Path:
     """Return a store that holds all of the small experiment; it is copied, not changed."""
     store = Store(tmp_path_factory.mktemp("finished"))
-    execute(missing(plan(grid, store), store), Here(), lambda state: None)
+    execute(missing(plan(grid, store), store), Here(perform), lambda state: None)
     return store.folder

@@ -91,8 +91,8 @@ def test_flags_go_over_the_file_and_set_over_both(taken) -> None:
     Path("spec.yaml").write_text("k: 7\nknown: 0.2\nqueries: 50\nvictim: {embedding_size: 8}\n", "utf-8")
     spec, _ = taken("spec.yaml", "--k", "8", "--known", "0.3", "--set", "k=9", "--set", "victim.negatives=3")
     assert (spec.k, spec.split.known, spec.queries) == (9, 0.3, 50)
-    assert spec.victim_spec().embedding_size == 8
-    assert spec.victim_spec().negatives == 3
+    assert spec.victim_model.embedding_size == 8
+    assert spec.victim_model.negatives == 3
 
 
 def test_a_key_left_empty_is_not_given(taken) -> None:

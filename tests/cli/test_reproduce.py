@@ -301,6 +301,7 @@ def membership(grid, monkeypatch, paper) -> Grid:
     return few
 
 
+@pytest.mark.slow
 def test_membership_inference_has_its_table_and_a_page_of_its_own(recaudit, membership, paper) -> None:
     code, out, _ = recaudit("reproduce", membership.name, "--out", "out")
     assert code == 0
@@ -384,7 +385,7 @@ def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
     perform, command = tasks.perform, ("reproduce", TABLE, "--only", "victim=bpr,epochs=4")
 
     def failing(task, progress):
-        if task.label == "judge PTD":
+        if task.label == "attacking with PTD":
             raise error
         return perform(task, progress)
 
@@ -398,7 +399,7 @@ def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
             assert "Traceback (most recent call last):" in lines
             assert lines[-3:] == [
                 "RuntimeError: too large",
-                "This happened at the node judge PTD of small, seed 0; finished nodes are kept.",
+                "This happened at the node attacking with PTD of small, seed 0; finished nodes are kept.",
                 "recaudit: this is a fault of recaudit: please report it with the traceback above",
             ]
         else:

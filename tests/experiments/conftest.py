@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recaudit.audit.tasks import missing
+from recaudit.audit.tasks import missing, perform
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import plan
 from recaudit.experiments.results import results
@@ -58,7 +58,7 @@ def make_grid(plain_grid) -> Callable[..., Grid]:
 def finished(make_grid, tmp_path_factory) -> Path:
     """A store with the whole tiny grid, computed undisturbed in this process; to be copied, not changed."""
     store = Store(tmp_path_factory.mktemp("store") / "whole", say=pytest.fail)
-    execute(missing(plan(make_grid(), store), store), Here(), lambda state: None)
+    execute(missing(plan(make_grid(), store), store), Here(perform), lambda state: None)
     return store.folder
 
 

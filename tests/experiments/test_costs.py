@@ -1,34 +1,29 @@
 """What stages cost: medians of like stages, and guesses that are counted as such."""
 
-import json
-
 import pytest
 
-from recaudit.experiments.costs import GUESSES, SLOWER, Costs
+from recaudit.experiments.costs import ATTACK, GUESSES, SLOWER, Costs
 from recaudit.pipeline import Artifact, Key, Store
 from recaudit.pipeline.schedule import Planned, Task
 
 SETTINGS = {"auxiliary": "none", "interactions": True}
-SPEC = {"clone": {"model": "bpr"}, "settings": {"PTQ": SETTINGS}}
 
 
 def model(name: str, seed: int, data: str = "ml-1m") -> Key:
     return Key(kind="model", inputs={"spec": {"model": name}, "data": data, "seed": seed})
 
 
-def figures(row: str, *, asks: bool | None = None, seed: int = 0) -> Key:
-    inputs = {"model": row, "data": "ml-1m", "seed": seed}
-    return Key(kind="figures", inputs=inputs if asks is None else {**inputs, "asks": asks})
+def judged(row: str, *, lists: bool | None = None, seed: int = 0) -> Key:
+    """Return the key of a reference's row, or of an attack's, which has settings."""
+    inputs = {"row": row, "data": "ml-1m", "seed": seed}
+    if lists is not None:
+        inputs |= {"clone": {"model": "bpr"}, "settings": {**SETTINGS, "lists": lists}}
+    return Key(kind="judged", inputs=inputs)
 
 
-def lists(seed: int) -> Key:
-    inputs = {"spec": {"model": "bpr"}, "settings": SETTINGS, "data": "ml-1m", "seed": seed}
-    return Key(kind="clone", inputs=inputs)
-
-
-def planned(stage: Key, *name: str) -> Planned:
-    task = Task(store="", spec=json.dumps(SPEC), seed=0, name=name, stage=stage, device="cpu")
-    return Planned(task=task, needs=frozenset(), place=0)
+def planned(key: Key) -> Planned:
+    task = Task(store="", spec="{}", seed=0, key=key, label="", device="cpu")
+    return Planned(task=task, needs=frozenset(), place=0, wanted=True)
 
 
 @pytest.fixture
@@ -46,19 +41,19 @@ def test_like_stages_cost_their_median(store) -> None:
         keep(store, model("bpr", seed), elapsed)
     keep(store, model("bpr", 0, "steam"), 7.0)
     costs = Costs(store)
-    two = [planned(model("bpr", seed), "fit", "victim") for seed in (8, 9)]
+    two = [planned(model("bpr", seed)) for seed in (8, 9)]
     estimate = costs.of(two)
     assert (estimate.seconds, estimate.measured) == (40.0, 1.0)
-    assert costs.of([planned(model("bpr", 9, "steam"), "fit", "victim")]).seconds == 7.0
+    assert costs.of([planned(model("bpr", 9, "steam"))]).seconds == 7.0
 
 
 def test_what_has_nothing_like_it_is_guessed(store) -> None:
     keep(store, model("bpr", 0), 20.0)
     costs = Costs(store)
-    ncf = planned(model("ncf", 9), "fit", "victim")
+    ncf = planned(model("ncf", 9))
     guess = GUESSES["model"] * SLOWER["ncf"]
     assert (costs.of([ncf]).seconds, costs.of([ncf]).measured) == (guess, 0.0)
-    both = costs.of([ncf, planned(model("bpr", 9), "fit", "victim")])
+    both = costs.of([ncf, planned(model("bpr", 9))])
     assert both.seconds == guess + 20.0
     assert both.measured == pytest.approx(20.0 / (guess + 20.0))
 
@@ -67,26 +62,25 @@ def test_nothing_costs_nothing(store) -> None:
     assert (Costs(store).of([]).seconds, Costs(store).of([]).measured) == (0.0, 1.0)
 
 
-def test_figures_of_an_attack_with_lists_cost_its_clone_too(store) -> None:
-    asking = planned(figures("clone 9", asks=True), "judge", "PTQ")
-    quick = planned(figures("clone 8", asks=False), "judge", "PTD")
+def test_judging_an_attack_costs_its_clone_too(store) -> None:
+    asking, other = planned(judged("attack", lists=True)), planned(judged("attack", lists=False))
+    quick = planned(judged("popularity", seed=9))
     guessed = Costs(store)
-    assert guessed.of([asking]).seconds == GUESSES["figures"] + GUESSES["lists"]
-    assert guessed.of([quick]).seconds == GUESSES["figures"]
-    keep(store, figures("popularity"), 0.25)
-    # While they were judged, their clones were made.
+    assert guessed.of([asking]).seconds == GUESSES["judged"] * ATTACK
+    assert guessed.of([quick]).seconds == GUESSES["judged"]
+    keep(store, judged("popularity"), 0.25)
     for seed, elapsed in enumerate((30.0, 40.0, 50.0)):
-        keep(store, lists(seed), elapsed)
-        keep(store, figures("clone", asks=True, seed=seed), elapsed + 0.25)
+        keep(store, judged("attack", lists=True, seed=seed), elapsed)
     costs = Costs(store)
-    assert costs.of([asking]).seconds == 40.25
+    assert costs.of([asking]).seconds == 40.0
     assert costs.of([asking]).measured == 1.0
     assert costs.of([quick]).seconds == 0.25
+    assert costs.of([other]).measured == 0.0
 
 
 def test_stages_of_another_version_are_like_none(store) -> None:
     keep(store, Key(kind="clone", inputs={"settings": {}, "data": "ml-1m"}), 500.0)
     keep(store, Key(kind="clone", inputs={}), 500.0)
     keep(store, Key(kind="shadow", inputs={"data": "ml-1m"}), 500.0)
-    estimate = Costs(store).of([planned(figures("clone", asks=True), "judge", "PTQ")])
-    assert estimate.seconds == GUESSES["figures"] + GUESSES["lists"]
+    estimate = Costs(store).of([planned(judged("attack", lists=True))])
+    assert estimate.seconds == GUESSES["judged"] * ATTACK

@@ -1,4 +1,4 @@
-"""The scheduler, the pools, and what a kill leaves: all finished stages, and a rerun the same figures."""
+"""A grid on a store: what a kill leaves, all finished results, and a rerun the same figures."""
 
 import json
 import os
@@ -11,25 +11,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from profiles import examples
+from planted import VICTIM, name_of
+from recaudit.audit import tasks
 from recaudit.audit.tasks import missing, perform
 from recaudit.errors import UsageError
-from recaudit.experiments import execute as module
-from recaudit.experiments import plan as planning
 from recaudit.experiments.plan import plan
 from recaudit.pipeline import Key, Store
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.pools.local import Here, Processes
-from recaudit.pipeline.schedule import DEATHS, Done, Planned, Pool, State, Task, execute
+from recaudit.pipeline.schedule import Done, State, Task, execute
 
 PATIENCE = 300  # seconds until a test gives up waiting; what it waits for takes a few on a free machine
 
@@ -41,217 +36,6 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-# --- the scheduler, on planted stages ---------------------------------------------------------------------
-
-
-def planted(number: int, needs: tuple[int, ...] = (), *, name: str = "fit", place: int = 0) -> Planned:
-    task = Task(
-        store="nowhere", spec="{}", seed=0, name=(name, str(number)), stage=stage_of(number), device="cpu"
-    )
-    return Planned(task=task, needs=frozenset(stage_of(need).hash for need in needs), place=place)
-
-
-def stage_of(number: int) -> Key:
-    return Key(kind="model", inputs={"number": number})
-
-
-def todo_of(*planned: Planned) -> dict[str, Planned]:
-    return {one.task.stage.hash: one for one in planned}
-
-
-class Threads:
-    """A pool of threads that computes nothing but what ``perform`` says, and notes what it was given."""
-
-    def __init__(self, workers: int, perform: Callable[[int], Done] = lambda number: Done()) -> None:
-        self.workers = workers
-        self.begun: list[int] = []
-        self.ended: list[int] = []
-        self.most = self.now = self.closed = 0
-        self._perform = perform
-        self._lock = threading.Lock()
-        self._executor = ThreadPoolExecutor(workers)
-
-    def submit(self, task: Task) -> "Future[Done]":
-        number = int(task.name[1])
-        with self._lock:
-            self.begun.append(number)
-            self.now += 1
-            self.most = max(self.most, self.now)
-        return self._executor.submit(self._do, number)
-
-    def _do(self, number: int) -> Done:
-        try:
-            return self._perform(number)
-        finally:
-            with self._lock:
-                self.ended.append(number)
-                self.now -= 1
-
-    def close(self) -> None:
-        self.closed += 1
-        self._executor.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch) -> None:
-    monkeypatch.setattr(module, "PAUSE", 0.005)
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> list[tuple[tuple[int, ...], str, int]]:
-    """Draw needs, name and place of up to twelve stages; numbers from 100 on are stored already."""
-    drawn = []
-    for number in range(draw(st.integers(0, 12))):
-        earlier = draw(st.sets(st.integers(0, number - 1), max_size=3)) if number else set()
-        stored = draw(st.sets(st.integers(100, 102), max_size=1))
-        drawn.append(
-            ((*earlier, *stored), draw(st.sampled_from(["fit", "share", "judge"])), draw(st.integers(0, 3)))
-        )
-    return drawn
-
-
-@given(graphs(), st.integers(1, 3), st.data())
-@settings(max_examples=examples(60))
-def test_each_stage_is_done_once_after_what_it_needs(graph, workers, data) -> None:
-    """Though others be at work at some of them, and processes die."""
-    numbers = range(len(graph))
-    todo = todo_of(
-        *(planted(n, needs, name=name, place=place) for n, (needs, name, place) in enumerate(graph))
-    )
-    ends = data.draw(
-        st.fixed_dictionaries({n: st.lists(st.sampled_from("bd"), max_size=DEATHS) for n in numbers})
-    )
-    done: set[str] = set()
-    told: list[State] = []
-
-    def act(number: int) -> Done:
-        assert todo[stage_of(number).hash].needs & todo.keys() <= done
-        if ends[number]:
-            if ends[number].pop() == "b":
-                return Done(busy=True)
-            raise BrokenExecutor("a process died")
-        done.add(stage_of(number).hash)
-        return Done()
-
-    tries = {number: 1 + len(ends[number]) for number in numbers}
-    pool = Threads(workers, act)
-    execute(todo, pool, told.append)
-    assert done == todo.keys()
-    assert Counter(pool.begun) == tries
-    assert pool.most <= workers
-    assert pool.closed == 1
-    finished = [state.finished for state in told if state.finished is not None]
-    assert sorted(finished) == sorted(todo)
-    for before, after in pairwise(told):
-        assert after.left == before.left - {after.finished}
-    assert all(len(state.running) <= workers for state in told)
-    assert not told or (told[-1].left, told[-1].running) == (frozenset(), ())
-
-
-def test_the_longest_chain_of_the_first_cell_goes_first() -> None:
-    """Hand-worked: fit weighs 4, share 2, judge 1."""
-    first = [
-        planted(0, name="fit"),  # 4, and 1 of 4 after it: 5
-        planted(1, name="fit"),  # 4, 2 of 2, 1 of 3: 7
-        planted(2, (1,), name="share"),  # 3
-        planted(3, (1, 2), name="judge"),  # 1
-        planted(4, (0,), name="judge"),  # 1
-    ]
-    second = [
-        planted(5, name="fit", place=1),  # 5, but of the second cell
-        planted(6, (5, 1), name="judge", place=1),
-    ]
-    pool = Threads(1)
-    execute(todo_of(*first, *second), pool, lambda state: None)
-    assert pool.begun == [1, 0, 2, 3, 4, 5, 6]
-
-
-def test_as_many_run_at_once_as_there_are_workers() -> None:
-    together = threading.Barrier(3)
-
-    def meet(number: int) -> Done:
-        together.wait(PATIENCE)
-        return Done()
-
-    pool = Threads(3, meet)
-    execute(todo_of(*(planted(number) for number in range(6))), pool, lambda state: None)
-    assert pool.most == 3
-
-
-def test_what_another_run_computes_is_put_off_and_the_rest_goes_on() -> None:
-    elsewhere = threading.Event()
-
-    def act(number: int) -> Done:
-        if number == 0 and not elsewhere.is_set():
-            return Done(busy=True)
-        if number == 3:
-            elsewhere.set()
-        return Done()
-
-    todo = todo_of(planted(0), planted(1), planted(2), planted(3, (1, 2)), planted(4, (0,), name="judge"))
-    told: list[State] = []
-    pool = Threads(1, act)
-    execute(todo, pool, told.append)
-    assert [state.finished for state in told if state.finished][-1] == stage_of(4).hash
-    assert pool.begun.count(0) > 1
-    assert Counter(number for number in pool.begun if number) == {1: 1, 2: 1, 3: 1, 4: 1}
-
-
-def test_a_run_waits_for_another_run_s_last_stage() -> None:
-    tries = iter([Done(busy=True)] * 5)
-    pool = Threads(2, lambda number: next(tries, Done(damaged=("mended",))))
-    told: list[State] = []
-    execute(todo_of(planted(0)), pool, told.append)
-    assert pool.begun == [0] * 6
-    assert [state.damaged for state in told if state.finished] == [("mended",)]
-
-
-def test_a_task_that_loses_its_process_too_often_ends_the_run() -> None:
-    def die(number: int) -> Done:
-        raise BrokenExecutor("a process died")
-
-    pool = Threads(1, die)
-    with pytest.raises(
-        UsageError, match=r"^workers: 4 processes died at the stage 'fit 7'; .*fewer workers$"
-    ):
-        execute(todo_of(planted(7)), pool, lambda state: None)
-    assert pool.begun == [7] * (DEATHS + 1)
-    assert pool.closed == 1
-
-
-def test_the_first_error_ends_the_run_and_comes_as_it_is() -> None:
-    error = UsageError("queries: too few")
-
-    def refuse(number: int) -> Done:
-        if number == 1:
-            raise error
-        return Done()
-
-    pool, told = Threads(1, refuse), []
-    with pytest.raises(UsageError) as caught:
-        execute(todo_of(planted(0), planted(1, (0,)), planted(2, (1,))), pool, told.append)
-    assert caught.value is error
-    assert [state.finished for state in told if state.finished] == [stage_of(0).hash]
-    assert pool.begun == [0, 1]
-    assert pool.closed == 1
-
-
-def test_whatever_stops_a_run_closes_its_pool() -> None:
-    def stop(state: State) -> None:
-        raise KeyboardInterrupt
-
-    pool = Threads(1)
-    with pytest.raises(KeyboardInterrupt):
-        execute(todo_of(planted(0)), pool, stop)
-    assert pool.closed == 1
-
-
-def test_nothing_to_do_is_done_at_once() -> None:
-    pool = Threads(1)
-    execute({}, pool, pytest.fail)
-    assert (pool.begun, pool.closed) == ([], 1)
-
-
 # --- one task ---------------------------------------------------------------------------------------------
 
 
@@ -260,25 +44,26 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / "store", say=pytest.fail)
 
 
-def task_of(grid: Any, store: Store, *name: str) -> Task:
-    return next(one.task for one in plan(grid, store).values() if one.task.name == name)
+def task_of(grid: Any, store: Store) -> Task:
+    """Return the task that trains the victim."""
+    return next(one.task for one in plan(grid, store).values() if one.task.label == VICTIM)
 
 
 def test_a_task_leaves_its_stage_in_the_store(make_grid, store) -> None:
-    task = task_of(make_grid(), store, "fit", "victim")
+    task = task_of(make_grid(), store)
     assert perform(task) == Done()
-    assert [one.hash for one in store.stages()] == [task.stage.hash]
+    assert [one.hash for one in store.stages()] == [task.key.hash]
 
 
 def test_a_stage_that_another_run_computes_is_left_to_it(make_grid, store) -> None:
-    task = task_of(make_grid(), store, "fit", "victim")
-    with store.lock(task.stage):
+    task = task_of(make_grid(), store)
+    with store.lock(task.key):
         assert perform(task) == Done(busy=True)
         assert list(store.stages()) == []
 
 
 def test_a_store_that_is_not_there_is_told(make_grid, store, tmp_path) -> None:
-    task = task_of(make_grid(), store, "fit", "victim")
+    task = task_of(make_grid(), store)
     shutil.rmtree(store.folder)
     with pytest.raises(
         UsageError, match=r"^store: .*/store is not there on .*; a cluster needs a folder that all"
@@ -289,35 +74,15 @@ def test_a_store_that_is_not_there_is_told(make_grid, store, tmp_path) -> None:
 
 def test_a_machine_with_other_data_is_told_before_it_computes(make_grid, store, data, tmp_path) -> None:
     file = shutil.copy(data, tmp_path / "mine.csv")
-    task = task_of(make_grid(base={"data": str(file)}), store, "fit", "victim")
+    task = task_of(make_grid(base={"data": str(file)}), store)
     file.write_text(data.read_text("utf-8").replace("\n7,", "\n700,"), "utf-8")
-    planning._data.cache_clear()
+    tasks._data.cache_clear()
     with pytest.raises(UsageError, match="has other data than the process that asks, or another version of"):
         perform(task)
     assert list(store.stages()) == []
 
 
-@pytest.mark.process
-def test_errors_come_out_of_the_future(make_grid, store) -> None:
-    task = task_of(make_grid(), store, "fit", "victim")
-    shutil.rmtree(store.folder)
-    with pytest.raises(UsageError, match="is not there on"):
-        Here().submit(task).result()
-    pool = Processes(1)
-    try:
-        with pytest.raises(UsageError, match="is not there on"):
-            pool.submit(task).result(PATIENCE)
-    finally:
-        pool.close()
-
-
-def test_pools_are_pools() -> None:
-    assert isinstance(Here(), Pool)
-    assert isinstance(Processes(3), Pool)
-    assert (Here().workers, Processes(3).workers) == (1, 3)
-
-
-# --- processes that die -----------------------------------------------------------------------------------
+# --- a process that dies ---
 
 
 def alive(pid: int) -> bool:
@@ -329,55 +94,6 @@ def alive(pid: int) -> bool:
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
 
-# Tasks are performed by functions defined inside functions: loky then sends their code along.
-
-
-def killed_once(folder: Path) -> Callable[[Task], Done]:
-    """Return a task that kills its process the first time that number 1 is done."""
-
-    def die_once(task: Task) -> Done:
-        word = folder / task.name[1]
-        if task.name[1] == "1" and not word.exists():
-            word.write_text("died")
-            os.kill(os.getpid(), signal.SIGKILL)
-        word.write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
-        return Done()
-
-    return die_once
-
-
-@pytest.mark.process
-def test_a_task_whose_process_is_killed_is_done_by_another(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "perform", killed_once(tmp_path))
-    todo = todo_of(planted(0), planted(1, (0,)), planted(2, (1,)))
-    execute(todo, Processes(1), lambda state: None)
-    words = [(tmp_path / str(number)).read_text().split() for number in range(3)]
-    assert words[0][0] != words[1][0] == words[2][0]
-    assert {threads for _, threads in words} == {"1"}
-
-
-def sleeping(folder: Path) -> Callable[[Task], Done]:
-    def sleep(task: Task) -> Done:
-        (folder / task.name[1]).write_text(str(os.getpid()))
-        time.sleep(100_000)
-        return Done()
-
-    return sleep
-
-
-@needs_proc
-@pytest.mark.process
-def test_closing_kills_what_is_running(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "perform", sleeping(tmp_path))
-    pool = Processes(1)
-    pool.submit(planted(0).task)
-    word = tmp_path / "0"
-    wait_until(lambda: word.exists() and word.read_text() != "", "the task")
-    assert alive(int(word.read_text()))
-    pool.close()
-    wait_until(lambda: not alive(int(word.read_text())), "the end of the process")
-
-
 # --- a grid, killed at any moment -------------------------------------------------------------------------
 
 RUN = """
@@ -386,7 +102,7 @@ from pathlib import Path
 from recaudit.pipeline.pools.local import Here, Processes
 from recaudit.pipeline.schedule import execute
 from recaudit.experiments.grid import Grid
-from recaudit.audit.tasks import missing
+from recaudit.audit.tasks import missing, perform
 from recaudit.experiments.plan import plan
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline import Store
@@ -395,9 +111,9 @@ from recaudit.validation import validated
 folder, grid, workers = Path(sys.argv[1]), validated(Grid, json.loads(sys.argv[2])), int(sys.argv[3])
 computed = Cache._computed
 
-def noted(self, stage, compute, pack):
-    print("computed", stage.hash, flush=True)
-    return computed(self, stage, compute, pack)
+def noted(self, node, codec):
+    print("computed", node.key.hash, flush=True)
+    return computed(self, node, codec)
 
 def tell(state):
     for line in state.damaged:
@@ -410,7 +126,7 @@ store = Store(folder, say=lambda line: print("damaged", line, flush=True))
 todo = missing(plan(grid, store), store)
 print("planned", len(todo), flush=True)
 sys.stdin.readline()
-execute(todo, Processes(workers) if workers else Here(), tell)
+execute(todo, Processes(perform, workers) if workers else Here(perform), tell)
 print("end", flush=True)
 """
 
@@ -515,7 +231,7 @@ def test_a_grid_that_is_killed_over_and_over_loses_nothing_and_ends_the_same(
             run.kill()
         if kills % 2 == 0:  # at other times the next run meets those that are still there
             wait_until(lambda w=workers: not any(map(alive, w)), "the end of the workers")
-            assert not any(store.busy(one.task.stage) for one in plan(make_grid(), store).values())
+            assert not any(store.busy(one.task.key) for one in plan(make_grid(), store).values())
         there = contents(store.folder)
         assert kept.items() <= there.items(), "a finished stage was lost or written again"
         stored = {name.split("/")[1] for name in there}
@@ -571,7 +287,7 @@ def test_two_processes_at_once_share_a_grid(
 @pytest.mark.process
 def test_processes_give_what_this_process_gives(make_grid, finished, figures, contents, store) -> None:
     told: list[State] = []
-    execute(missing(plan(make_grid(), store), store), Processes(2), told.append)
+    execute(missing(plan(make_grid(), store), store), Processes(perform, 2), told.append)
     assert max(len(state.running) for state in told) == 2
     assert figures(make_grid(), store.folder).equals(figures(make_grid(), finished))
     same_tensors(contents(store.folder), contents(finished))
@@ -588,12 +304,12 @@ def copied(finished, tmp_path) -> Store:
 
 @pytest.fixture
 def computed(monkeypatch) -> list[Key]:
-    """The stages that are computed in this process."""
+    """The keys of the nodes that are computed in this process."""
     found, compute = [], Cache._computed
 
-    def noted(self, stage, *rest):
-        found.append(stage)
-        return compute(self, stage, *rest)
+    def noted(self, node, codec):
+        found.append(node.key)
+        return compute(self, node, codec)
 
     monkeypatch.setattr(Cache, "_computed", noted)
     return found
@@ -603,7 +319,7 @@ def test_a_rerun_computes_nothing(make_grid, copied, computed, contents) -> None
     before = contents(copied.folder)
     planned = plan(make_grid(), copied)
     assert missing(planned, copied) == {}
-    execute(planned, Here(), lambda state: None)  # not even if it is told to
+    execute(planned, Here(perform), lambda state: None)  # not even if it is told to
     assert computed == []
     assert contents(copied.folder) == before
 
@@ -611,10 +327,10 @@ def test_a_rerun_computes_nothing(make_grid, copied, computed, contents) -> None
 def test_a_wider_grid_takes_the_models_that_are_there(make_grid, copied, computed, contents) -> None:
     before = contents(copied.folder)
     wider = make_grid(axes={"split.known": [0.5, 0.6]})
-    execute(missing(plan(wider, copied), copied), Here(), lambda state: None)
-    kinds = Counter(stage.kind for stage in computed)
+    execute(missing(plan(wider, copied), copied), Here(perform), lambda state: None)
+    kinds = Counter(key.kind for key in computed)
     # Of each seed: no victim, no retrained one, no auxiliary model; clones and figures of the new cell.
-    assert kinds == {"clone": 2 * 5, "figures": 2 * 8}
+    assert kinds == {"clone": 2 * 2, "judged": 2 * 8}
     assert before.items() <= contents(copied.folder).items()
 
 
@@ -626,13 +342,10 @@ def test_a_damaged_stage_that_is_needed_is_told_and_computed_again(
     told: list[str] = []
     store = Store(copied.folder, say=told.append)
     planned = plan(make_grid(), store)
-    by_name = {one.task.name: one.task.stage for one in planned.values() if one.place == 1}
-    wanted, needed = by_name["judge", "PTAQ"], by_name["fit", "victim"]
+    by_name = {name_of(one.task): one.task.key for one in planned.values() if one.place == 1}
+    wanted, needed = by_name["attacking with PTAQ"], by_name[VICTIM]
     file = store.folder / needed.kind / needed.hash / "tensors.safetensors"
     shutil.rmtree(store.folder / wanted.kind / wanted.hash)
-    for clone in [one for one in store.stages() if "settings" in one.inputs]:  # learnt from lists
-        store.remove(clone.folder)  # nothing: no garbage
-        shutil.rmtree(clone.folder)
 
     def damage() -> None:
         content = bytearray(file.read_bytes())
@@ -642,16 +355,16 @@ def test_a_damaged_stage_that_is_needed_is_told_and_computed_again(
     if moment == "before":
         damage()
     todo = missing(planned, store)
-    assert {one.task.stage.hash for one in todo.values()} == {wanted.hash} | (
+    assert {one.task.key.hash for one in todo.values()} == {wanted.hash} | (
         {needed.hash} if moment == "before" else set()
     )
     if moment == "after":
         damage()
-    execute(todo, Here(), lambda state: told.extend(state.damaged))
+    execute(todo, Here(perform), lambda state: told.extend(state.damaged))
     line = f"{file.parent}: tensors.safetensors is damaged; it is computed again"
     assert set(told) == {line}
-    assert [stage.hash for stage in computed].count(needed.hash) == 1
-    assert sorted(stage.kind for stage in computed) == ["clone", "figures", "model"]
+    assert [key.hash for key in computed].count(needed.hash) == 1
+    assert sorted(key.kind for key in computed) == ["judged", "model"]
     assert figures(make_grid(), store.folder).equals(figures(make_grid(), finished))
     expected = contents(finished)
     for name, (content, *_) in contents(store.folder).items():
@@ -662,10 +375,10 @@ def test_a_damaged_stage_that_is_needed_is_told_and_computed_again(
 def test_damaged_figures_are_computed_again(make_grid, finished, copied, computed, figures) -> None:
     told: list[str] = []
     store = Store(copied.folder, say=told.append)
-    for file in store.folder.glob("figures/*/stage.json"):
+    for file in store.folder.glob("judged/*/node.json"):
         file.write_text("{}")
     todo = missing(plan(make_grid(), store), store)
     assert len(todo) == len(told) == 16
-    execute(todo, Here(), lambda state: None)
-    assert {stage.kind for stage in computed} == {"figures"}
+    execute(todo, Here(perform), lambda state: None)
+    assert {key.kind for key in computed} == {"judged"}
     assert figures(make_grid(), store.folder).equals(figures(make_grid(), finished))

@@ -1,14 +1,16 @@
-"""From a grid to its stages: each once, with what it needs; and what is still to be computed."""
+"""From a grid to its nodes: each once, with what it needs; and what is still to be computed."""
 
 import pickle
 import shutil
+from collections import Counter
 
 import pytest
 
+from planted import AUXILIARY, CEILING, PTA, PTD, VICTIM, name_of
 from recaudit.audit.tasks import finished_seeds, missing
 from recaudit.errors import UsageError
 from recaudit.experiments.plan import cell_spec, plan
-from recaudit.pipeline import Store
+from recaudit.pipeline import Key, Store
 
 
 @pytest.fixture
@@ -22,51 +24,48 @@ def copied(finished, tmp_path) -> Store:
     return Store(shutil.copytree(finished, tmp_path / "copied"), say=pytest.fail)
 
 
-def names(planned) -> list[tuple[str, ...]]:
-    return sorted(one.task.name for one in planned.values())
+def names(planned) -> list[str]:
+    return sorted(name_of(one.task) for one in planned.values())
 
 
 def test_every_stage_of_every_seed_is_planned_once_after_what_it_needs(make_grid, empty) -> None:
     planned = plan(make_grid(), empty)
     of_seed = [
-        ("fit", "victim"),
-        ("fit", "retrained"),
-        ("share", "PTD", "0"),  # which PTQ shares
-        ("share", "PTA", "0"),  # and those of PTA PTAQ
-        ("share", "PTA", "1"),
-        *(
-            ("judge", row)
-            for row in ("QSD", "PTD", "PTQ", "PTA", "PTAQ", "retrained", "victim", "popularity")
-        ),
+        VICTIM,
+        CEILING,
+        PTD,  # which PTQ shares
+        AUXILIARY,  # and those of PTA PTAQ
+        PTA,
+        *(f"attacking with {attack}" for attack in ("QSD", "PTD", "PTQ", "PTA", "PTAQ")),
+        *(f"judging {row}" for row in ("retrained", "victim", "popularity")),
     ]
     assert names(planned) == sorted(2 * of_seed)
     there: set[str] = set()
     for key, one in planned.items():
-        assert key == one.task.stage.hash
+        assert key == one.task.key.hash
         assert one.needs <= there
         there.add(key)
     assert [one.place for one in planned.values()] == [0] * 13 + [1] * 13
     assert {one.task.seed for one in planned.values()} == {0, 1}
-    by_name = {one.task.name: (key, one) for key, one in planned.items() if one.place == 0}
-    victim, auxiliary, phase_one = (
-        by_name[name][0] for name in [("fit", "victim"), ("share", "PTA", "0"), ("share", "PTA", "1")]
-    )
-    assert by_name["judge", "PTAQ"][1].needs == {victim, auxiliary, phase_one}
-    assert by_name["judge", "PTD"][1].needs == {victim, by_name["share", "PTD", "0"][0]}
-    assert by_name["share", "PTA", "1"][1].needs == {auxiliary}
-    assert by_name["share", "PTD", "0"][1].needs == set()
+    hashes = {name_of(one.task): key for key, one in planned.items() if one.place == 0}
+    needs = {name_of(one.task): one.needs for one in planned.values() if one.place == 0}
+    assert needs["attacking with PTAQ"] == {hashes[name] for name in (VICTIM, AUXILIARY, PTA)}
+    assert needs["attacking with PTD"] == {hashes[name] for name in (VICTIM, PTD)}
+    assert needs["judging popularity"] == {hashes[VICTIM]}
+    assert needs[PTA] == {hashes[AUXILIARY]}
+    assert needs[PTD] == needs[VICTIM] == set()
+    wanted = {name_of(one.task) for one in planned.values() if one.wanted}
+    assert wanted == set(of_seed) - {VICTIM, CEILING, AUXILIARY, PTD, PTA}
 
 
 def test_cells_share_what_both_need_and_come_seed_by_seed(make_grid, empty) -> None:
     grid = make_grid(axes={"k": [5, 6], "split.known": [0.5, 0.6]}, metric="agreement@k", seeds=2)
     planned = plan(grid, empty)
-    counts: dict[tuple[str, ...], int] = {}
-    for one in planned.values():
-        counts[one.task.name] = counts.get(one.task.name, 0) + 1
+    counts = Counter(names(planned))
     # The victims and the auxiliary model are the seed's; the known users' clones are a known share's.
-    assert counts["fit", "victim"] == counts["fit", "retrained"] == counts["share", "PTA", "0"] == 2
-    assert counts["share", "PTD", "0"] == counts["share", "PTA", "1"] == 4
-    assert counts["judge", "PTAQ"] == counts["judge", "popularity"] == 8
+    assert counts[VICTIM] == counts[CEILING] == counts[AUXILIARY] == 2
+    assert counts[PTD] == counts[PTA] == 4
+    assert counts["attacking with PTAQ"] == counts["judging popularity"] == 8
     assert [one.task.seed for one in planned.values()] == sorted(one.task.seed for one in planned.values())
 
 
@@ -74,16 +73,16 @@ def test_a_cell_with_fewer_seeds_has_fewer(make_grid, empty) -> None:
     grid = make_grid(
         axes={"split.known": [0.5, 0.6]}, seeds=3, seeds_of=[{"where": {"known": [0.6]}, "seeds": 1}]
     )
-    judged = [one.task for one in plan(grid, empty).values() if one.task.name == ("judge", "PTD")]
+    judged = [one.task for one in plan(grid, empty).values() if one.task.label == "attacking with PTD"]
     assert [task.seed for task in judged] == [0, 0, 1, 2]
 
 
-def test_a_task_goes_to_another_process_and_names_the_same_stage(make_grid, empty) -> None:
+def test_a_task_goes_to_another_process_and_names_the_same_node(make_grid, empty) -> None:
     for key, one in plan(make_grid(), empty).items():
         again = pickle.loads(pickle.dumps(one.task))
         assert again == one.task
-        assert again.stage.hash == key
-        assert type(again.stage)(kind=again.stage.kind, inputs=again.stage.inputs).hash == key
+        assert again.key.hash == key
+        assert Key(kind=again.key.kind, inputs=again.key.inputs).hash == key
 
 
 def test_a_device_is_part_of_every_stage(make_grid, empty) -> None:
@@ -123,37 +122,32 @@ def test_all_is_missing_of_an_empty_store(make_grid, empty) -> None:
 
 def test_missing_figures_need_what_is_not_there_and_no_more(make_grid, copied) -> None:
     planned = plan(make_grid(), copied)
-    by_name = {one.task.name: one.task.stage for one in planned.values() if one.place == 1}
+    by_name = {name_of(one.task): one.task.key for one in planned.values() if one.place == 1}
 
-    def lose(*name: str) -> None:
+    def lose(name: str) -> None:
         shutil.rmtree(copied.folder / by_name[name].kind / by_name[name].hash)
 
-    lose("judge", "PTAQ")
-    assert names(missing(planned, copied)) == [("judge", "PTAQ")]
+    lose("attacking with PTAQ")
+    assert names(missing(planned, copied)) == ["attacking with PTAQ"]
     assert finished_seeds(cell_spec(make_grid().cells()[0]), copied) == (0,)
-    lose("fit", "retrained")  # which nothing missing needs
-    assert names(missing(planned, copied)) == [("judge", "PTAQ")]
-    lose("share", "PTA", "0")
-    assert names(missing(planned, copied)) == [("judge", "PTAQ"), ("share", "PTA", "0")]
-    lose("share", "PTA", "1")
-    lose("fit", "victim")
-    assert names(missing(planned, copied)) == [
-        ("fit", "victim"),
-        ("judge", "PTAQ"),
-        ("share", "PTA", "0"),
-        ("share", "PTA", "1"),
-    ]
+    lose(CEILING)  # which nothing missing needs
+    assert names(missing(planned, copied)) == ["attacking with PTAQ"]
+    lose(AUXILIARY)
+    assert names(missing(planned, copied)) == ["attacking with PTAQ", AUXILIARY]
+    lose(PTA)
+    lose(VICTIM)
+    assert names(missing(planned, copied)) == sorted(["attacking with PTAQ", VICTIM, AUXILIARY, PTA])
 
 
 def test_what_is_damaged_is_told_and_missing(make_grid, copied) -> None:
     told: list[str] = []
     store = Store(copied.folder, say=told.append)
     planned = plan(make_grid(), store)
-    damaged = [one for one in planned.values() if one.task.name in {("judge", "PTD"), ("fit", "victim")}]
+    damaged = [one for one in planned.values() if one.task.label in {"attacking with PTD", VICTIM}]
     assert len(damaged) == 4
     for one in damaged:
-        file = store.folder / one.task.stage.kind / one.task.stage.hash / "tensors.safetensors"
+        file = store.folder / one.task.key.kind / one.task.key.hash / "tensors.safetensors"
         file.write_bytes(file.read_bytes()[:-1] + b"?")
-    assert names(missing(planned, store)) == [("fit", "victim")] * 2 + [("judge", "PTD")] * 2
+    assert names(missing(planned, store)) == ["attacking with PTD"] * 2 + [VICTIM] * 2
     assert len(told) == 4
     assert all(line.endswith("tensors.safetensors is damaged; it is computed again") for line in told)

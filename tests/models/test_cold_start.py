@@ -18,7 +18,7 @@ from recaudit.errors import UsageError
 from recaudit.models import factorization
 from recaudit.models.cold_start import FoldedExamples, FoldsIn, fold_in, fresh_users, shown_part
 from recaudit.models.factorization import BPR, LMF
-from recaudit.models.fitting import fit_once, fit_stage, fold_once
+from recaudit.models.fitting import fit_node, fold_node
 from recaudit.models.ranking import top_k
 from recaudit.models.registry import MODELS
 from recaudit.models.saving import load_model, save_model
@@ -408,13 +408,13 @@ def test_folded_users_are_kept_and_made_again_to_the_bit(tmp_path, name):
     elif name not in CLOSED_FORM:
         spec = spec.model_copy(update={"stopping": Stopping(epochs=2, evaluate_every=1)})
     run = Run(seed=0, cache=Cache(store=Store(tmp_path / "store", say=pytest.fail)))
-    model, key = fit_once(spec, members, run), fit_stage(spec, members, run).hash
+    fitted = fit_node(spec, members, run)
 
-    def fold(histories=strangers, run=run, **given_):
-        return fold_once(spec, model, key, histories, run, **given_)
+    def fold(histories=strangers, run=run, fitted=fitted, **given_):
+        return run.cache.get(fold_node(spec, fitted, histories, run, **given_))
 
     first, again = fold(), fold()
-    assert run.cache.computed == 2
+    assert run.cache.misses == 2
     assert again is not first
     assert tensors_alike(first.tensors(), again.tensors())
     assert torch.equal(first.score(np.arange(30)), again.score(np.arange(30)))
@@ -422,9 +422,9 @@ def test_folded_users_are_kept_and_made_again_to_the_bit(tmp_path, name):
     fold(histories=data_for(name, 2, n_users=30))
     fold(run=run.child("other"))
     fold(n_interactions=1000)
-    assert run.cache.computed == 5
-    fold_once(spec, model, "0" * 64, strangers, run)
-    assert run.cache.computed == 6
+    assert run.cache.misses == 5
+    fold(fitted=fit_node(spec, members, run.child("another model")))  # which is fitted first
+    assert run.cache.misses == 7
 
 
 def test_members_and_strangers_are_of_one_kind_after_folding_everyone():

@@ -210,6 +210,7 @@ def test_one_more_user_moves_a_sum_by_the_clip_at_most(monkeypatch):
     assert (spec.clipped_sum(histories[:0], items) == 0).all()
 
 
+@pytest.mark.slow
 def test_steps_add_the_promised_noise_to_the_users_drawn(monkeypatch):
     """With nothing to learn from, what moves the items is the noise, step by step."""
     data = random_users(30, 50, 5)

@@ -172,6 +172,38 @@ _DATA = {
 }
 
 
+def card(name: str, order: int, *needs: str) -> dict[str, Any]:
+    """Return an invented visiting card as ``result.json`` has it."""
+    sentence = f"What {name} does."
+    return {"name": name, "label": name, "order": order, "sentence": sentence, "needs": list(needs)}
+
+
+_CARDS: dict[str, Any] = {
+    "attacks": [
+        card("QSD", 0, "lists"),
+        card("PTD", 100, "histories"),
+        card("PTQ", 110, "histories", "lists"),
+        card("PTA", 120, "histories", "auxiliary"),
+        card("PTAQ", 130, "histories", "auxiliary", "lists"),
+    ],
+    "membership_attacks": [],
+    "victim": card("bpr", 0),
+    "clone": card("bpr", 0),
+    "defence": None,
+}
+_MEMBERSHIP_CARDS = [
+    card("difference", 0, "auxiliary", "lists", "shadows"),
+    *(
+        card(f"{name} (stranger)", order, "auxiliary", "lists", "shadows")
+        for order, name in enumerate(("rich", "lira-items", "lira-lists", "stack"), 1)
+    ),
+    *(
+        card(name, order, "histories", "lists", "shadows")
+        for order, name in enumerate(("rich", "lira-items", "lira-lists", "stack"), 10)
+    ),
+]
+
+
 @pytest.fixture
 def values() -> dict[str, Any]:
     """The plain values of an invented result, as ``result.json`` holds them; free to change in a test."""
@@ -199,6 +231,7 @@ def values() -> dict[str, Any]:
             "ledgers": ledgers,
             "stages": stages,
             "figures": _figures(),
+            "cards": _CARDS,
         }
     )
 
@@ -251,6 +284,15 @@ def sequential_values(values: dict[str, Any]) -> dict[str, Any]:
         "data": values["data"] | {"unseen_users": 1702},
         "ledgers": [],
         "stages": [],
+        "cards": values["cards"]
+        | {
+            "attacks": [
+                *(card(name, order, "lists") for order, name in enumerate(synthetic, 15)),
+                *values["cards"]["attacks"],
+            ],
+            "victim": card("sasrec", 0, "histories"),
+            "clone": card("sasrec", 0, "histories"),
+        },
     }
 
 
@@ -288,6 +330,13 @@ def membership_values(values: dict[str, Any]) -> dict[str, Any]:
             for serving, names in best.items()
             for seed in range(5)
         ],
+        "cards": values["cards"]
+        | {
+            "attacks": [],
+            "membership_attacks": _MEMBERSHIP_CARDS,
+            "victim": card("lfm", 0),
+            "clone": None,
+        },
     }
 
 
@@ -301,6 +350,7 @@ def both_values(values: dict[str, Any], membership_values: dict[str, Any]) -> di
         "ledgers": values["ledgers"],
         "stages": values["stages"],
         "figures": [*values["figures"], *figures],
+        "cards": values["cards"] | {"membership_attacks": _MEMBERSHIP_CARDS},
     }
 
 

@@ -206,6 +206,7 @@ SOME = ["", "cells", "none"]
 
 @pytest.mark.parametrize("left_out", SOME)
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_pictures_are_drawn_whatever_is_missing(name: str, left_out: str, tmp_path: Path) -> None:
     grid = load_grid(name)
     missing = {
@@ -224,6 +225,7 @@ def test_pictures_are_drawn_whatever_is_missing(name: str, left_out: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["hu2023/fig1", "hu2023/defences"])
+@pytest.mark.slow
 def test_pictures_are_the_same_each_time(name: str, tmp_path: Path) -> None:
     grid = load_grid(name)
     one, two = (draw(planted(grid), grid, tmp_path / folder) for folder in ("one", "two"))
@@ -241,6 +243,7 @@ def test_pictures_are_the_same_each_time(name: str, tmp_path: Path) -> None:
         (DEFENCES, "attack=blind: popular share"),
     ],
 )
+@pytest.mark.slow
 def test_parts_of_pictures_are_drawn(grid: Grid, only: str, tmp_path: Path) -> None:
     part = narrowed(grid, parse_only(only), 1)
     assert len(draw(planted(part), part, tmp_path)) == 3

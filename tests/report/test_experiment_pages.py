@@ -260,6 +260,7 @@ def test_an_axis_without_a_column_is_a_users_mistake() -> None:
 
 
 @pytest.mark.parametrize("name", [f"zhu2023/{name}" for name in ("table5", "figure2", "figure6", "figure8")])
+@pytest.mark.slow
 def test_pictures_are_whole_and_the_same_each_time(name: str, tmp_path: Path) -> None:
     grid = load_grid(name)
     frame = results(grid)
@@ -285,6 +286,7 @@ def words(path: Path) -> list[str]:
     return ["".join(e.itertext()) for e in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
 
 
+@pytest.mark.slow
 def test_pictures_name_what_they_show(tmp_path: Path) -> None:
     table = words(draw(results(TABLE), TABLE, tmp_path)[0])
     assert {"ours, 95 % interval", "published", "floor: popular list", "ceiling: retrained"} <= set(table)
@@ -300,6 +302,7 @@ def test_pictures_name_what_they_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["table4", "figure2", "figure6"])
+@pytest.mark.slow
 def test_pictures_say_what_was_not_measured(name: str, tmp_path: Path) -> None:
     grid = load_grid(f"zhu2023/{name}")
     frame = results(grid, lambda attack, labels: labels["victim"] == "lmf")
@@ -307,6 +310,7 @@ def test_pictures_say_what_was_not_measured(name: str, tmp_path: Path) -> None:
     assert len(draw(frame.clear(), grid, tmp_path / "empty")) == 3
 
 
+@pytest.mark.slow
 def test_a_heatmaps_floor_is_of_a_clone_that_was_measured(tmp_path: Path) -> None:
     whole = results(MODELS)
     part = whole.filter(pl.col("clone") == "ncf")

@@ -7,6 +7,7 @@ import pytest
 
 from recaudit.errors import UsageError
 from recaudit.report import Result, parse_result, read_result
+from recaudit.report.views import Stealing
 
 
 def test_a_result_survives_its_json(result: Result, tmp_path: Path) -> None:
@@ -82,3 +83,26 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 def test_a_directory_without_a_result_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"result\.json: no such file"):
         read_result(tmp_path)
+
+
+def test_a_curve_that_is_not_even_is_refused(membership_values: dict[str, Any]) -> None:
+    membership_values["curves"][2]["tpr"].pop()
+    with pytest.raises(UsageError, match=r"damaged at 'curves\.2'.*equally long"):
+        parse_result(membership_values)
+
+
+def test_an_older_result_has_no_cards_and_is_of_stealing(values: dict[str, Any]) -> None:
+    del values["cards"]
+    result = parse_result(values)
+    assert {(figure.threat, figure.serving) for figure in result.figures} == {("stealing", None)}
+    assert result.card("PTA").label == "PTA"
+    assert result.card("retrained").label == "Retrained"
+    assert Stealing(result).attacks == ("QSD", "PTD", "PTQ", "PTA", "PTAQ"), "in order of appearance"
+    assert "cards" not in json.loads(result.to_json())
+
+
+def test_cards_give_labels_and_order(values: dict[str, Any]) -> None:
+    values["cards"]["attacks"][0] |= {"label": "Lists alone", "order": 1000}
+    stealing = Stealing(parse_result(values))
+    assert stealing.attacks == ("PTD", "PTQ", "PTA", "PTAQ", "QSD")
+    assert stealing.label("QSD") == "Lists alone"

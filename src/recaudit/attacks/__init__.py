@@ -1,1 +1,1 @@
-"""Attacks: what a stranger can do with a recommender's lists and what he already knows."""
+"""Attacks: what a stranger can do with a recommender's lists and what they already know."""

@@ -19,8 +19,9 @@ from recaudit.vocabulary import Card
 __all__ = ["Knowledge", "MembershipAttack", "Scorer", "SharesNodes", "Source", "StealingAttack", "named"]
 
 Source = Literal["shadow", "auditor", "own"]
-"""Shadow models that an attack can learn from: one over the attacker's own users; several, each over half of the
-candidates, which only who holds their histories can train; several, each over half of the attacker's own users."""
+"""Shadow models that an attack can learn from: one over the attacker's own users; several, each over half of
+the candidates, which only who holds their histories can train; several, each over half of the attacker's own
+users."""
 
 Scorer = Callable[[Int64[np.ndarray, "C k"]], Float64[np.ndarray, "C"]]
 """The candidates' served lists in, one log-odds a candidate out: above 0 says member."""
@@ -120,6 +121,6 @@ class MembershipAttack(Protocol):
 
 
 def named(attack: StealingAttack | MembershipAttack, name: str) -> Card:
-    """Return an attack's card for the row ``name``: an attack with settings of one's own has a name of its own."""
+    """Return an attack's card for the row ``name``; settings of one's own have names of their own."""
     card = attack.card
     return card if card.name == name else replace(card, name=name, label=name)

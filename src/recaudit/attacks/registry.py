@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from recaudit.attacks.protocol import MembershipAttack, StealingAttack
 from recaudit.pipeline.node import key_values
 from recaudit.plugins import Registry
-from recaudit.validation import validated
+from recaudit.validation import laid_over
 
 __all__ = ["MEMBERSHIP_ATTACKS", "STEALING_ATTACKS", "configured", "key_inputs"]
 
@@ -60,9 +60,8 @@ def configured(attack: A, given: Mapping[str, Any], *, where: str) -> A:
         UsageError: for an unknown key or a wrong value.
     """
     own: Any = attack  # a registry holds pydantic models alone
-    found: Any = validated(type(own), _over(own, given), where=where)
-    result: A = found
-    return result
+    found: A = laid_over(own, given, where=where)
+    return found
 
 
 def key_inputs(attack: StealingAttack | MembershipAttack) -> dict[str, Any]:
@@ -78,13 +77,3 @@ def key_inputs(attack: StealingAttack | MembershipAttack) -> dict[str, Any]:
     named = {"kind": kind, "package": package}
     own: Any = attack  # a registry holds pydantic models alone
     return {key: value for key, value in named.items() if value is not None} | key_values(own)
-
-
-def _over(own: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of ``own`` with those that are given in place."""
-    values = own.model_dump()
-    for name, value in given.items():
-        field, current = type(own).model_fields.get(name), getattr(own, name, None)
-        alike = field is not None and isinstance(current, BaseModel) and field.annotation is type(current)
-        values[name] = _over(current, value) if alike and isinstance(value, Mapping) else value  # type: ignore[arg-type]
-    return values

@@ -1,4 +1,4 @@
-"""The audit: every seed, finished stages kept, and the result."""
+"""The audit: every seed, finished results kept, and the result."""
 
 import json
 import platform
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from recaudit import __version__
+from recaudit.attacks.protocol import named
 from recaudit.audit.membership.figures import chosen_features, curves, membership_figures
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import AuditSpec
@@ -23,6 +24,7 @@ from recaudit.audit.values import SeedResult
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
+from recaudit.models.registry import model_card
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.keys import versions
 from recaudit.pipeline.node import Node
@@ -34,7 +36,7 @@ from recaudit.pipeline.store import Store
 __all__ = ["STORE", "AuditResult", "check_device", "check_out", "run_audit"]
 
 STORE = "store"
-"""The folder in an audit's output that keeps its finished stages."""
+"""The folder in an audit's output that keeps its finished results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class AuditResult:
 
     Args:
         content: spec and its hash, versions, description of the data, ledgers, stages and figures.
-        reused: seeds for which nothing was computed, as all their stages were stored.
+        reused: seeds for which nothing was computed, as all their results were stored.
     """
 
     content: dict[str, Any]
@@ -202,6 +204,20 @@ def check_device(device: str) -> None:
         raise UsageError(f"device: {device!r} is not there; this machine has {', '.join(there)}") from None
 
 
+def _cards(spec: AuditSpec) -> dict[str, Any]:
+    """Return the visiting cards of all that an audit measures, by which its report names them."""
+    steals, infers = ("stealing" in spec.threats), ("membership" in spec.threats)
+    return {
+        "attacks": [named(one, name).to_dict() for name, one in spec.settings.items()] if steals else [],
+        "membership_attacks": [named(one, name).to_dict() for name, one in spec.membership.settings.items()]
+        if infers
+        else [],
+        "victim": model_card(spec.victim_model).to_dict(),
+        "clone": model_card(spec.clone).to_dict() if steals else None,
+        "defence": None if spec.defence is None else spec.defence.card.to_dict(),
+    }
+
+
 def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -> dict[str, Any]:
     first = seeds[0]
     roles = {
@@ -214,11 +230,11 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
     }
     if "unseen" in first.users:
         roles["unseen"] = "unseen_users"
-    steals = "stealing" in spec.measured
+    steals = "stealing" in spec.threats
     return {
         "recaudit": __version__,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "spec": spec.resolved(),
+        "spec": spec.model_dump(mode="json"),
         "spec_hash": spec.digest,
         "versions": {"python": platform.python_version()}
         | {name: number for name, number in versions().items() if name != "recaudit"},
@@ -239,6 +255,7 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
             *(figures(spec, data.name, seeds) if steals else ()),
             *membership_figures(spec, data.name, seeds),
         ],
+        "cards": _cards(spec),
         "curves": curves(spec, seeds),
         "blind": chosen_features(seeds),
     }

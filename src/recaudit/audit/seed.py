@@ -38,8 +38,8 @@ class SeedAudit:
     """
 
     def __init__(self, spec: AuditSpec, data: Interactions, run: Run) -> None:
-        self.stealing = Stealing(spec, data, run) if "stealing" in spec.measured else None
-        membership = Membership(spec, data, run) if "membership" in spec.measured else None
+        self.stealing = Stealing(spec, data, run) if "stealing" in spec.threats else None
+        membership = Membership(spec, data, run) if "membership" in spec.threats else None
         self.threats: tuple[Threat, ...] = tuple(
             one for one in (self.stealing, membership) if one is not None
         )

@@ -3,35 +3,35 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from recaudit.attacks.protocol import StealingAttack
 from recaudit.audit.membership.spec import MembershipSpec
-from recaudit.audit.saved import content_hash, read_split, saved_model_spec
-from recaudit.audit.stealing.spec import check_histories_read, merged, stealing_attacks
+from recaudit.audit.stealing.spec import check_histories_read, stealing_attacks
 from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
 from recaudit.models.protocol import RecommenderSpec, reads_histories
-from recaudit.models.registry import MODELS, model_spec
+from recaudit.models.registry import MODELS, model_of
 from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import PopularItems
 from recaudit.validation import validated
+from recaudit.victims.saved import SavedVictim, content_hash, read_split
 
 __all__ = ["AUXILIARY", "CEILING", "CONSTANT", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
 
 FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
-"""What stands beside the attacks in figures and stages: no attack may have these names."""
+"""What stands beside the attacks in figures: no attack may have these names."""
 
 CONSTANT, AUXILIARY = "constant", "auxiliary"
 """Likewise, where a model reads histories: one list for everybody, and the auxiliary model alone."""
 
 TABLE_4 = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
-DEFAULT_VICTIM = {"model": "bpr"}
+DEFAULT_MODEL = "bpr"
 Threat = Literal["stealing", "membership"]
 CHOSE_THE_TARGET = ("target_share", "heldout", "heldout_by")
 """The part of a split that chose a victim's training data; a saved victim keeps its own."""
@@ -40,99 +40,133 @@ CHOSE_THE_TARGET = ("target_share", "heldout", "heldout_by")
 class AuditSpec(BaseModel):
     """Everything that an audit's figures depend on, and the seeds that they are means over.
 
-    Args:
-        data: the interactions; a name or a path stands for ``{"source": …}``.
-        victim: the recommender to audit, one that knows its users by number or one that reads histories:
-            hyperparameters with their ``model`` (BPR where none is named), whose name alone stands for its
-            defaults; or ``{"saved": DIRECTORY}`` for a victim that an earlier audit trained and saved, which
-            a directory alone stands for.
-        clone: the thief's model, likewise, but never a saved one; a network victim's where it is left out,
-            BPR where the victim is none, and where it names no ``model``, that one but for what it says.
-        attacks: names of attacks, in the order of the tables; or one text, separated by commas. Those that
-            ask with synthetic histories (QSD5 to QSD30) need a victim and a clone that read histories.
-        settings: by attack, what differs from the attack's own settings; a new name makes a new attack, one
-            of synthetic histories where a key such as ``times`` or ``drawing`` says so.
-        k: length of the lists.
-        split: who is on which side. A saved victim keeps ``target_share``, ``heldout`` and ``heldout_by`` of
-            the split that it was trained by.
-        queries: lists that a stealing attack may ask for in all; ``None`` lets it ask for those of all
-            queried and validation users.
-        defence: what changes the lists that thieves ask the victim for: popular items mixed in. Agreement is
-            with the lists that are served, and ``agreement_undefended@k`` with those that the model makes.
-        threats: ``stealing`` and ``membership``, or one text, separated by commas; both where nothing is
-            said. A saved victim is audited for stealing alone: membership inference trains its victim on
-            half of the users that it attacks.
-        membership: how membership is inferred; the victim's hyperparameters are ``victim``, the lists'
-            length ``k``.
-        seeds: one complete audit a seed, from the split on; with a saved victim, whose split is its own, from
-            the retrained ceiling on. A number n stands for seeds 0..n-1, and a text is either a number or
-            seeds separated by commas (``"3,"`` is seed 3 alone).
-        device: a torch device.
+    Names, texts and mappings become specs here, and defaults that depend on other keys are filled in: what
+    ``model_dump(mode="json")`` gives spells everything out and makes an equal spec again.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
 
     data: DataSpec = DataSpec()
-    victim: dict[str, Any] = Field(default=DEFAULT_VICTIM, validate_default=True)
-    clone: dict[str, Any] | None = None
+    """The interactions: a data set's name (`recaudit data list` names them all) or the path of a file, which
+    stand for ``{"source": …}``."""
+
+    victim: RecommenderSpec | SavedVictim = Field(default=DEFAULT_MODEL, validate_default=True)
+    """The recommender to audit: a model's name, or its hyperparameters with their ``model``, ``bpr`` where
+    none is named; or a folder that an earlier audit saved its victim in (``{"saved": …}``)."""
+
+    clone: SerializeAsAny[TrainedSpec] = Field(default=None, validate_default=True)
+    """The model that the attacker trains: a name or hyperparameters likewise, laid over the victim's where no
+    ``model`` is named; the victim's where left out, ``bpr`` where the victim is no network."""
+
     attacks: tuple[str, ...] = Field(default=TABLE_4, min_length=1)
-    settings: dict[str, dict[str, Any]] = {}
+    """The stealing attacks, in the order of the tables, or one text, separated by commas. Those that ask with
+    synthetic histories (QSD5 to QSD30) need a victim and a clone that read histories."""
+
+    settings: dict[str, StealingAttack] = Field(default={}, validate_default=True)
+    """By stealing attack, what differs from the attack's own settings. A new name makes a new attack, one of
+    synthetic histories where a key such as ``times`` or ``drawing`` says so. The spec holds the attacks that
+    run, in their order."""
+
     k: int = Field(default=50, ge=1)
-    split: SplitSpec = SplitSpec()
+    """Length of the lists."""
+
+    split: SplitSpec = Field(default=SplitSpec(), validate_default=True)
+    """Who is on which side. A saved victim keeps ``target_share``, ``heldout`` and ``heldout_by`` of the split
+    that it was trained by."""
+
     queries: int | None = Field(default=None, ge=1)
+    """Lists that a stealing attack may ask for in all; without a limit, those of all queried and validation
+    users."""
+
     defence: PopularItems | None = None
-    threats: tuple[Threat, ...] | None = Field(default=None, min_length=1)
-    membership: MembershipSpec = MembershipSpec()
+    """Changes the lists that stealing attacks ask the victim for: popular items are mixed in. Agreement is with
+    the lists that are served, and ``agreement_undefended@k`` with those that the model makes."""
+
+    threats: tuple[Threat, ...] = Field(default=None, min_length=1, validate_default=True)
+    """What to measure: ``stealing`` and ``membership``, separated by commas; both by default. A saved victim is
+    audited for stealing alone: membership inference trains its victim on half of the users that it attacks."""
+
+    membership: MembershipSpec = Field(default=MembershipSpec(), validate_default=True)
+    """How membership is inferred; the victim's hyperparameters are ``victim``, the lists' length ``k``."""
+
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    """One complete audit a seed, from the split on; with a saved victim, whose split is its own, from the
+    retrained ceiling on. A number n stands for the seeds 0 to n-1; seeds by name are separated by commas, such
+    as 3,4,5 (3, for seed 3 alone)."""
+
     device: str = "cpu"
+    """A torch device: cpu, cuda or mps."""
 
-    if TYPE_CHECKING:  # what the validators below make of shorter forms, told to type checkers
+    if TYPE_CHECKING:  # values may have shorter forms, which the validators below turn into the fields' types
 
-        def __init__(
-            self,
-            *,
-            data: DataSpec | Mapping[str, Any] | str | Path = ...,
-            victim: RecommenderSpec | Mapping[str, Any] | str | Path = ...,
-            clone: TrainedSpec | Mapping[str, Any] | str | None = ...,
-            attacks: Sequence[str] = ...,
-            settings: Mapping[str, Mapping[str, Any]] = ...,
-            k: int = ...,
-            split: SplitSpec | Mapping[str, Any] = ...,
-            queries: int | None = ...,
-            defence: PopularItems | Mapping[str, Any] | None = ...,
-            threats: Sequence[Threat] | str | None = ...,
-            membership: MembershipSpec | Mapping[str, Any] = ...,
-            seeds: int | str | Sequence[int] = ...,
-            device: str = ...,
-        ) -> None: ...
+        def __init__(self, **values: Any) -> None: ...
 
     @field_validator("data", mode="before")
     @classmethod
     def _source_alone(cls, value: object) -> object:
         return {"source": str(value)} if isinstance(value, str | Path) else value
 
-    @field_validator("victim", mode="before")
+    @field_validator("victim", mode="plain")
     @classmethod
-    def _victim_alone(cls, value: object) -> object:
+    def _victim(cls, value: object) -> object:
         if isinstance(value, str | Path):
             text = os.fspath(value)
-            folder = text not in MODELS and (os.sep in text or "/" in text or Path(text).is_dir())
-            return {"saved" if folder else "model": text}
-        if isinstance(value, Mapping) and not isinstance(value.get("saved", ""), str):
-            raise ValueError(f"saved: expected the name of a folder, found {value['saved']!r}")
-        if isinstance(value, Mapping) and not {"model", "saved"} & set(value):
-            return {**DEFAULT_VICTIM, **value}
-        return _plain_model(value)
+            if text not in MODELS and (os.sep in text or "/" in text or Path(text).is_dir()):
+                value = {"saved": text}
+        if isinstance(value, Mapping) and "saved" in value:
+            other = next((key for key in value if key != "saved"), None)
+            if other is not None:
+                raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
+            return validated(SavedVictim, value, where="victim")
+        if isinstance(value, SavedVictim):
+            return value
+        return model_of(value, where="victim", default=DEFAULT_MODEL)
 
-    @field_validator("clone", mode="before")
+    @field_validator("clone", mode="plain")
     @classmethod
-    def _clone_alone(cls, value: object) -> object:
-        return _plain_model(value)
+    def _clone(cls, value: object, info: Any) -> object:
+        victim = _model(info)
+        own = victim if isinstance(victim, TrainedSpec) else MODELS[DEFAULT_MODEL]()
+        spec = model_of({} if value is None else value, where="clone", default=own)
+        if isinstance(spec, TrainedSpec):
+            return spec
+        trained = [name for name, kind in MODELS.items() if issubclass(kind, TrainedSpec)]
+        raise UsageError(f"clone: {spec.model!r} cannot learn from lists; use one of {', '.join(trained)}")
 
     @field_validator("attacks", "threats", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("settings", mode="plain")
+    @classmethod
+    def _attacks(cls, value: object, info: Any) -> object:
+        rows = (FLOOR, CEILING, VICTIM, CONSTANT, AUXILIARY)
+        return stealing_attacks(info.data.get("attacks", ()), value, reserved=rows)
+
+    @field_validator("split", mode="after")
+    @classmethod
+    def _victims_own(cls, split: SplitSpec, info: Any) -> SplitSpec:
+        victim = info.data.get("victim")
+        return _as_trained(split, victim.saved) if isinstance(victim, SavedVictim) else split
+
+    @field_validator("threats", mode="before")
+    @classmethod
+    def _measurable(cls, value: object, info: Any) -> object:
+        if value is not None:
+            return value
+        saved = isinstance(info.data.get("victim"), SavedVictim)
+        return ("stealing",) if saved else ("stealing", "membership")
+
+    @field_validator("membership", mode="after")
+    @classmethod
+    def _shadow(cls, membership: MembershipSpec, info: Any) -> MembershipSpec:
+        victim = _model(info)
+        if membership.shadow is not None or victim is None:
+            return membership
+        return membership.model_copy(update={"shadow": victim})
 
     @field_validator("k", "queries", "seeds", mode="before")
     @classmethod
@@ -153,27 +187,19 @@ class AuditSpec(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _all_known(self) -> "AuditSpec":
-        attacks, victim, clone = self.surrogates(), self.victim_spec(), self.clone_spec()
-        if "stealing" in self.measured:
-            check_histories_read(attacks, victim=victim, clone=clone)
-        self.split_spec()
+    def _holds_together(self) -> "AuditSpec":
+        for key, names in (("attacks", self.attacks), ("seeds", self.seeds), ("threats", self.threats)):
+            twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+            if twice is not None:
+                raise UsageError(f"{key}: {twice!r} is named twice; name it once")
+        if "stealing" in self.threats:
+            check_histories_read(self.settings, victim=self.victim_model, clone=self.clone)
         if self.defence is not None and self.defence.mixed > self.k:
             raise UsageError(
                 f"defence.mixed: {self.defence.mixed} of the {self.k} items of a list; at most {self.k}"
             )
-        if "membership" in self.measured:
+        if "membership" in self.threats:
             self._check_membership()
-        if self.saved_victim is not None and "membership" in (self.threats or ()):
-            raise UsageError(
-                "threats: a saved victim cannot be audited for membership, whose victim is trained on half "
-                "of the users that are attacked; leave membership out, or name a model to train"
-            )
-        lists = (("attacks", self.attacks), ("seeds", self.seeds), ("threats", self.measured))
-        for key, names in lists:
-            twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
-            if twice is not None:
-                raise UsageError(f"{key}: {twice!r} is named twice; name it once")
         return self
 
     def _check_membership(self) -> None:
@@ -187,45 +213,26 @@ class AuditSpec(BaseModel):
                 f"membership.defence.random_items: {self.membership.defence.random_items} of the {self.k} "
                 f"items of a list; at most {self.k}"
             )
-
-    @property
-    def measured(self) -> tuple[Threat, ...]:
-        """The threats to measure."""
-        if self.threats is not None:
-            return self.threats
-        return ("stealing", "membership") if self.saved_victim is None else ("stealing",)
+        if self.saved_victim is not None:
+            raise UsageError(
+                "threats: a saved victim cannot be audited for membership, whose victim is trained on half "
+                "of the users that are attacked; leave membership out, or name a model to train"
+            )
 
     @property
     def saved_victim(self) -> Path | None:
         """Directory of the saved victim to take, where one is to be taken."""
-        return Path(self.victim["saved"]) if set(self.victim) == {"saved"} else None
+        return self.victim.saved if isinstance(self.victim, SavedVictim) else None
 
-    def victim_spec(self) -> RecommenderSpec:
-        """Return the victim's hyperparameters."""
-        if self.saved_victim is not None:
-            return saved_model_spec(self.saved_victim)
-        if "saved" in self.victim:
-            other = next(key for key in self.victim if key != "saved")
-            raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
-        return model_spec(self.victim, where="victim")
-
-    def clone_spec(self) -> TrainedSpec:
-        """Return the clone's hyperparameters; where none are given, a network victim's, or else BPR's."""
-        given = self.clone or {}
-        if "model" not in given:
-            victim = self.victim_spec()
-            own = victim.model_dump(mode="json") if isinstance(victim, TrainedSpec) else DEFAULT_VICTIM
-            given = merged(own, given)
-        spec = model_spec(given, where="clone")
-        if isinstance(spec, TrainedSpec):
-            return spec
-        trained = [name for name, kind in MODELS.items() if issubclass(kind, TrainedSpec)]
-        raise UsageError(f"clone: {spec.model!r} cannot learn from lists; use one of {', '.join(trained)}")
+    @property
+    def victim_model(self) -> RecommenderSpec:
+        """The hyperparameters of the victim, saved or to be trained."""
+        return self.victim.model_spec if isinstance(self.victim, SavedVictim) else self.victim
 
     @property
     def clone_reads(self) -> bool:
         """Whether the clone reads histories, so that it can be shown those of users it has never seen."""
-        return reads_histories(self.clone_spec())
+        return reads_histories(self.clone)
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -233,30 +240,7 @@ class AuditSpec(BaseModel):
         rows: tuple[str, ...] = (FLOOR, CEILING, VICTIM)
         if self.clone_reads:
             return (*rows, CONSTANT, AUXILIARY)
-        return (*rows, CONSTANT) if reads_histories(self.victim_spec()) else rows
-
-    def split_spec(self) -> SplitSpec:
-        """Return who is on which side: the saved victim's own split where it chose the training data.
-
-        Raises:
-            UsageError: where such a part of the split is given and differs from the saved victim's.
-        """
-        if self.saved_victim is None:
-            return self.split
-        own = read_split(self.saved_victim).split.model_dump(include=set(CHOSE_THE_TARGET))
-        for name in CHOSE_THE_TARGET:
-            given = getattr(self.split, name)
-            if name in self.split.model_fields_set and given != own[name]:
-                raise UsageError(
-                    f"split.{name}: found {given!r}, but the saved victim was trained with {own[name]!r}; "
-                    "leave it out"
-                )
-        return self.split.model_copy(update=own)
-
-    def surrogates(self) -> dict[str, StealingAttack]:
-        """Return the attacks by name, in order."""
-        rows = (FLOOR, CEILING, VICTIM, CONSTANT, AUXILIARY)
-        return stealing_attacks(self.attacks, self.settings, reserved=rows)
+        return (*rows, CONSTANT) if reads_histories(self.victim_model) else rows
 
     @property
     def digest(self) -> str:
@@ -264,37 +248,33 @@ class AuditSpec(BaseModel):
 
         A saved victim counts by what its files hold, not by where they are.
         """
-        plain = self.resolved()
-        for left_out in ("seeds", "device"):
-            del plain[left_out]
+        plain = self.model_dump(mode="json", exclude={"seeds", "device"})
         if self.saved_victim is not None:
             plain["victim"] = {"saved": content_hash(self.saved_victim)}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
-    def resolved(self) -> dict[str, Any]:
-        """Return plain values with every default spelled out, enough to run the same audit again."""
-        plain = self.model_dump(mode="json")
-        if self.saved_victim is None:
-            plain["victim"] = json.loads(self.victim_spec().model_dump_json())
-        plain["clone"] = json.loads(self.clone_spec().model_dump_json())
-        plain["settings"] = {
-            name: json.loads(one.model_dump_json()) for name, one in self.surrogates().items()
-        }
-        plain["split"] = self.split_spec().model_dump(mode="json")
-        plain["threats"] = list(self.measured)
-        rungs = {name: json.loads(one.model_dump_json()) for name, one in self.membership.rungs().items()}
-        plain["membership"]["settings"] = rungs
-        plain["membership"]["shadow"] = json.loads(
-            self.membership.shadow_spec(self.victim_spec()).model_dump_json()
-        )
-        return plain
+
+def _model(info: Any) -> RecommenderSpec | None:
+    """Return the victim's hyperparameters; ``None`` where the victim was found wrong."""
+    victim: RecommenderSpec | SavedVictim | None = info.data.get("victim")
+    return victim.model_spec if isinstance(victim, SavedVictim) else victim
 
 
-def _plain_model(value: object) -> object:
-    """Return a model's spec or its name as the mapping that they mean."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    return {"model": value} if isinstance(value, str) else value
+def _as_trained(split: SplitSpec, saved: Path) -> SplitSpec:
+    """Return ``split`` with what chose the saved victim's training data.
+
+    Raises:
+        UsageError: where such a part of the split is given and differs from the saved victim's.
+    """
+    own = read_split(saved).split.model_dump(include=set(CHOSE_THE_TARGET))
+    for name in CHOSE_THE_TARGET:
+        given = getattr(split, name)
+        if name in split.model_fields_set and given != own[name]:
+            raise UsageError(
+                f"split.{name}: found {given!r}, but the saved victim was trained with {own[name]!r}; "
+                "leave it out"
+            )
+    return split.model_copy(update=own)
 
 
 def _seeds_of_text(text: str) -> int | list[int]:

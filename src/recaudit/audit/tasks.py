@@ -30,7 +30,7 @@ def planned_nodes(
     """Return all kept nodes of audits of one seed each as tasks, by hash; who comes first goes first."""
     planned: dict[str, Planned] = {}
     for place, (spec, seed, audit) in enumerate(audits):
-        text = json.dumps(spec.resolved())
+        text = spec.model_dump_json()
         wanted = {node.key.hash for node in audit.targets}
         for node in audit.nodes():
             if node.key.hash in planned:
@@ -55,9 +55,7 @@ def plan_audits(audits: Sequence[tuple[AuditSpec, int]], store: Store) -> dict[s
     Raises:
         UsageError: where an audit's data are missing or cannot be split as it says.
     """
-    opened = (
-        (spec, seed, open_seed(json.dumps(spec.resolved()), seed, Cache(store))) for spec, seed in audits
-    )
+    opened = ((spec, seed, open_seed(spec.model_dump_json(), seed, Cache(store))) for spec, seed in audits)
     return planned_nodes(opened, store)
 
 
@@ -103,7 +101,7 @@ def missing(planned: Mapping[str, Planned], store: Store | None) -> dict[str, Pl
 
 def finished_seeds(spec: AuditSpec, store: Store) -> tuple[int, ...]:
     """Return the seeds of a spec of which all figures are stored."""
-    text = json.dumps(spec.resolved())
+    text = spec.model_dump_json()
     audits = {seed: open_seed(text, seed, Cache(store)) for seed in spec.seeds}
     return tuple(
         seed

@@ -98,7 +98,7 @@ class SeedResult:
             role.
         values: by attack, metric and role, one value a user.
         ledgers: what each attack asked.
-        stages: seconds and epochs of each stage; an attack's seconds count the stages that it shares.
+        stages: seconds and epochs of each row; an attack's seconds count the results that it shares.
         interactions: number of the target's training interactions; 0 where nothing is stolen.
         inferred: by serving, what membership inference found.
     """

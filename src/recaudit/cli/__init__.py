@@ -6,13 +6,8 @@ import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
-from rich.console import Console
 
 from recaudit import __version__
-from recaudit.cli.audit import audit
-from recaudit.cli.data import data_app
-from recaudit.cli.reproduce import reproduce_app
-from recaudit.cli.runs import runs_app
 from recaudit.errors import UsageError
 
 __all__ = ["main"]
@@ -23,10 +18,18 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
-app.command(audit)
-app.command(reproduce_app)
-app.command(runs_app)
-app.command(data_app)
+# A command's module is imported when the command runs, so that --help and a wrong command are quick.
+for name, target, text in (
+    ("audit", "audit:audit", "Audit a recommender for model stealing and membership inference."),
+    (
+        "reproduce",
+        "reproduce:reproduce_app",
+        "Run a paper's experiments and set ours beside the published values.",
+    ),
+    ("runs", "runs:runs_app", "List, show and clear up the finished nodes of a store."),
+    ("data", "data:data_app", "List, describe and fetch data sets."),
+):
+    app.command(f"recaudit.cli.{target}", name=name, help=text)
 
 DONE, USAGE, FAULT, INTERRUPTED = 0, 2, 70, 130
 
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(USAGE)
     except KeyboardInterrupt:
         resumes = given[:1] in (["audit"], ["reproduce"])
-        goes_on = "; the same command goes on from the last finished stage" if resumes else ""
+        goes_on = "; the same command goes on from the last finished node" if resumes else ""
         _say(f"stopped{goes_on}")
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -68,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _say(message: str) -> None:
     """Write one line to standard error."""
+    from rich.console import Console  # noqa: PLC0415
+
     line = " ".join(message.split())
     Console(stderr=True, soft_wrap=True).print(
         f"recaudit: {line}", markup=False, emoji=False, highlight=False

@@ -1,27 +1,30 @@
 """``recaudit audit``: one setting, from a spec and flags to tables, pictures and an exit code."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from recaudit.cli.console import Output, one_thread
+from recaudit.cli.console import Output, cores, one_thread
 from recaudit.cli.progress import GridProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
+from recaudit.files import write_text
 
 if TYPE_CHECKING:
     from recaudit.audit.spec import AuditSpec
+    from recaudit.report.summary import Summary
 
 __all__ = ["audit"]
 
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
 MEMBERSHIP_METRICS = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
-HOW_TO_RUN = ("out", "store", "fail_over", "workers")
+HOW_TO_RUN = ("out", "store", "fail_over", "workers", "quiet", "json", "verbose", "markdown")
 """Keys of a spec file that no figure depends on."""
 
 
@@ -75,7 +78,7 @@ class AuditOptions:
     device: str | None = None
     """cpu (default), cuda or mps."""
     workers: Whole = None
-    """Processes of this machine that train and judge, one thread each; 1 by default."""
+    """Processes of this machine that train and judge, one thread each; as many as there are cores by default."""
     out: str | None = None
     """Folder for the result; named after data, victim and spec by default."""
     store: str | None = None
@@ -83,6 +86,14 @@ class AuditOptions:
     fail_over: Annotated[tuple[str, ...], Parameter(name="--fail-over"), Several] = ()
     """Exit with 1 where an attack's figure is over a limit: on unqueried users, such as agreement@50=0.6; on
     members and strangers under the first way of serving, such as tpr@0.01=0.1 or auc=0.6."""
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="")] = False
+    """Print the tables too, below the summary."""
+    quiet: Annotated[bool, Parameter(negative="")] = False
+    """Print nothing but errors; the exit code tells what `--fail-over` found."""
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print the summary as JSON, and nothing else on standard output."""
+    markdown: str | None = None
+    """File for the summary in Markdown, for the page of a CI job."""
     set: Annotated[tuple[str, ...], Several] = ()
     """Any other key of the spec, such as victim.embedding_size=32 or settings.PTQ.margin=1.0."""
 
@@ -105,12 +116,13 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     from recaudit.pipeline import Store  # noqa: PLC0415
     from recaudit.report import parse_result, terminal_table, write_result  # noqa: PLC0415
     from recaudit.report.output import check_folder  # noqa: PLC0415
+    from recaudit.report.summary import markdown, summary  # noqa: PLC0415
 
     _check_keys(values, tuple(AuditSpec.model_fields))
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
-    limits = _limits(values.get("fail_over", ()), settings.k, settings.measured)
-    workers = _workers(values.get("workers", 1))
-    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_spec().model}-{settings.digest[:8]}"
+    limits = _limits(values.get("fail_over", ()), settings.k, settings.threats)
+    workers = _workers(values.get("workers", cores()))
+    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_model.model}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
     check_folder(directory)
@@ -124,10 +136,25 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     result = parse_result(found.content)
     write_result(result, directory)
     if found.reused:
-        output.say(f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.")
-    output.print(terminal_table(result))
-    output.say(f"Report: {directory / 'report.html'}")
-    return _judge(limits, found.content["figures"], settings, output)
+        output.warn(f"Seeds taken from an earlier run: {', '.join(map(str, found.reused))}.")
+    told = summary(result, str(directory / "report.html"))
+    if values.get("markdown"):
+        write_text(_directory("markdown", values["markdown"]), markdown(told))
+    _show(told, values, output)
+    if values.get("verbose"):
+        output.print(terminal_table(result))
+    say = output.warn if values.get("json") or values.get("quiet") else output.say
+    return _judge(limits, found.content["figures"], settings, say)
+
+
+def _show(told: "Summary", values: Mapping[str, Any], output: Output) -> None:
+    """Print the summary, as a text or as JSON, unless nothing is to be printed."""
+    from recaudit.report.summary import terminal, to_dict  # noqa: PLC0415
+
+    if values.get("json"):
+        output.say(json.dumps(to_dict(told), indent=1, ensure_ascii=False))
+    elif not values.get("quiet"):
+        output.print(terminal(told, output.width))
 
 
 def _values(spec: Path | None, options: AuditOptions) -> dict[str, Any]:
@@ -185,7 +212,10 @@ def _limit(text: str, k: int, threats: Sequence[str]) -> tuple[str, float]:
 
 
 def _judge(
-    limits: list[tuple[str, float]], figures: list[dict[str, Any]], spec: "AuditSpec", output: Output
+    limits: list[tuple[str, float]],
+    figures: list[dict[str, Any]],
+    spec: "AuditSpec",
+    say: Callable[[str], None],
 ) -> int:
     """Say which attacks are over which limit, and return the exit code."""
     over = 0
@@ -210,5 +240,5 @@ def _judge(
             if row["value"] > limit:
                 over = OVER_LIMIT
                 found = f"{row['value']:.3f} is over the limit of {limit:g}"
-                output.say(f"{row['attack']}: {metric} on {whom} {found}")
+                say(f"{row['attack']}: {metric} on {whom} {found}")
     return over

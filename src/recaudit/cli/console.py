@@ -5,7 +5,7 @@ import sys
 
 from rich.console import Console
 
-__all__ = ["Output", "one_thread"]
+__all__ = ["Output", "cores", "one_thread"]
 
 
 class Output(Console):
@@ -25,6 +25,13 @@ class Output(Console):
         """Write nothing more, where rich would exit with the code of a finding."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def one_thread() -> None:

@@ -14,8 +14,6 @@ from recaudit.errors import UsageError, nearest
 
 __all__ = ["runs_app"]
 
-KINDS = ("clone", "figures", "model")
-
 runs_app = App(name="runs", help="List, show and clear up the finished stages of a store.")
 
 
@@ -25,8 +23,10 @@ def list_stages(*, store: Path | None = None, kind: str | None = None) -> None:
 
     Args:
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
-        kind: Only stages of this kind: model, clone or figures.
+        kind: Only stages of this kind: model, lists, clone, judged or inferred.
     """
+    from recaudit.pipeline.keys import KINDS  # noqa: PLC0415 - loads torch
+
     output = Output()
     opened = open_store(store, output)
     table = Table("hash", "kind", "what", "data", "finished", "seconds", "size", title=str(opened.folder))
@@ -34,7 +34,7 @@ def list_stages(*, store: Path | None = None, kind: str | None = None) -> None:
     for column in table.columns[5:]:
         column.justify = "right"
     if kind not in (None, *KINDS):
-        raise UsageError(f"--kind: unknown kind {kind!r}{nearest(str(kind), KINDS)}")
+        raise UsageError(f"--kind: unknown kind {kind!r}{nearest(str(kind), tuple(KINDS))}")
     number = size = 0
     for stage in opened.stages():
         if kind in (None, stage.kind):

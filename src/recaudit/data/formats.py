@@ -1,14 +1,15 @@
 """Formats: files of interactions, and how each is read.
 
-``FORMATS`` is the one table of what can be read. A file's format is guessed from its name and first line
-where it is not given. Reading is Polars' work, streamed; where Polars meets something wrong, ``faults``
-looks a second time and names the line and column.
+``FORMATS`` has all that can be read, by entry points. A file's format is guessed where it is not given: each
+reader says how sure it is that the file is its own. Reading is Polars' work, streamed; where Polars meets
+something wrong, ``faults`` looks a second time and names the line and column.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -17,8 +18,9 @@ from recaudit.data.interactions import Interactions, RepeatedPair
 from recaudit.data.numbering import Repeats, assemble
 from recaudit.data.parsing import fault_of_parquet_repeat, read_parquet, read_text
 from recaudit.errors import UsageError, nearest
+from recaudit.plugins import Registry
 
-__all__ = ["FORMATS", "ROLES", "Format", "guess_format", "parse_columns", "read_interactions"]
+__all__ = ["FORMATS", "ROLES", "Format", "Reader", "guess_format", "parse_columns", "read_interactions"]
 
 ROLES = ("user", "item", "time", "rating")
 
@@ -40,6 +42,9 @@ class Format:
         keep: a column, the value that a row must have there to be read, and the other value that it may have.
         repeats: what a repeated pair means unless the caller says otherwise.
         typed: whether the header gives each column's type after a colon.
+        endings: how the names of such files end.
+        begins: a pattern of their first line, where it has one.
+        sure: how sure these marks are, or else a header with all columns; 0 for a format that is not guessed.
     """
 
     name: str
@@ -53,80 +58,167 @@ class Format:
     keep: tuple[str, str, str] | None = None
     repeats: Repeats = "error"
     typed: bool = False
+    endings: tuple[str, ...] = ()
+    begins: str | None = None
+    sure: int = 0
+
+    def likeness(self, path: Path, columns: Mapping[str, str] | None) -> int:
+        """Return how sure it is that the file has this format; see :class:`Reader`."""
+        ending = path.suffix.lower()
+        if self.sure and ending in self.endings:
+            return self.sure
+        if not self.sure or self.name == "parquet" or ending in PARQUET.endings:
+            return 0
+        line = first_line(path)
+        if self.begins is not None:
+            return self.sure if re.match(self.begins, line) else 0
+        if columns is not None:  # a format that knows its columns is not meant
+            return 0
+        header = [field.strip() for field in split_line(path, line, ",", quoted=True)]
+        if self.fields and self.keep is not None:
+            kept, *values = self.keep
+            alike = len(header) == len(self.fields) and header[self.fields.index(kept)] in values
+        else:
+            alike = set(self.columns.values()) <= set(header)
+        return self.sure if alike else 0
+
+    def read(
+        self, path: Path, *, columns: Mapping[str, str] | None, repeats: Repeats | None, name: str
+    ) -> Interactions:
+        """Return the interactions of a file; see :class:`Reader`."""
+        layout = _layout(path, self, columns)
+        parts = read_parquet(layout) if self.name == "parquet" else read_text(layout)
+        try:
+            return assemble(name, parts, repeats=repeats or self.repeats)
+        except RepeatedPair as repeat:
+            fault = fault_of_parquet_repeat if self.name == "parquet" else fault_of_repeat
+            raise fault(layout, repeat.user_id, repeat.item_id) from None
 
 
 _PLAIN = {role: role for role in ROLES}
 _STEAM = ("user", "game", "behaviour", "hours", "zero")
 
-FORMATS: Mapping[str, Format] = {
-    f.name: f
-    for f in (
-        Format(
-            name="movielens-dat",
-            holds="MovieLens ratings.dat: user::item::rating::time",
-            separator="::",
-            quoted=False,
-            fields=("user", "item", "rating", "time"),
-            columns=_PLAIN,
-        ),
-        Format(
-            name="movielens-csv",
-            holds="MovieLens ratings.csv: userId,movieId,rating,timestamp",
-            columns={"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"},
-        ),
-        Format(
-            name="recbole",
-            holds="RecBole .inter: tabs, and a header such as user_id:token",
-            separator="\t",
-            quoted=False,
-            columns={"user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp"},
-            optional=("rating", "time"),
-            typed=True,
-        ),
-        Format(
-            name="ta-feng",
-            holds="Kaggle ta_feng_all_months_merged.csv: a row a product bought, dates as 11/1/2000",
-            columns={"user": "CUSTOMER_ID", "item": "PRODUCT_ID", "time": "TRANSACTION_DT"},
-            date="%m/%d/%Y",
-            repeats="first",
-        ),
-        Format(
-            name="ta-feng-baskets",
-            holds="Ta-Feng with numbered baskets: customer_id,product_id,basket",
-            columns={"user": "customer_id", "item": "product_id", "time": "basket"},
-            repeats="first",
-        ),
-        Format(
-            name="steam",
-            holds="Kaggle steam-200k.csv, its play rows: user,game,play,hours,0; hours stand as ratings",
-            fields=_STEAM,
-            columns={"user": "user", "item": "game", "rating": "hours"},
-            keep=("behaviour", "play", "purchase"),
-            repeats="first",
-        ),
-        Format(
-            name="steam-purchases",
-            holds="Kaggle steam-200k.csv, its purchase rows",
-            fields=_STEAM,
-            columns={"user": "user", "item": "game"},
-            keep=("behaviour", "purchase", "play"),
-            repeats="first",
-        ),
-        Format(
-            name="csv",
-            holds="any text file with a header, separated by comma, tab, semicolon or bar",
-            separator=None,
-            columns=_PLAIN,
-            optional=("rating", "time"),
-        ),
-        Format(
-            name="parquet",
-            holds="any Parquet file",
-            columns=_PLAIN,
-            optional=("rating", "time"),
-        ),
-    )
-}
+MOVIELENS_DAT = Format(
+    name="movielens-dat",
+    holds="MovieLens ratings.dat: user::item::rating::time",
+    separator="::",
+    quoted=False,
+    fields=("user", "item", "rating", "time"),
+    columns=_PLAIN,
+    endings=(".dat",),
+    begins=r"[^:,\t]+::[^:,\t]+::",
+    sure=20,
+)
+MOVIELENS_CSV = Format(
+    name="movielens-csv",
+    holds="MovieLens ratings.csv: userId,movieId,rating,timestamp",
+    columns={"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"},
+    sure=10,
+)
+RECBOLE = Format(
+    name="recbole",
+    holds="RecBole .inter: tabs, and a header such as user_id:token",
+    separator="\t",
+    quoted=False,
+    columns={"user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp"},
+    optional=("rating", "time"),
+    typed=True,
+    endings=(".inter",),
+    begins=r"[^\t:]+:(token|float)(_seq)?(\t|$)",
+    sure=30,
+)
+TA_FENG = Format(
+    name="ta-feng",
+    holds="Kaggle ta_feng_all_months_merged.csv: a row a product bought, dates as 11/1/2000",
+    columns={"user": "CUSTOMER_ID", "item": "PRODUCT_ID", "time": "TRANSACTION_DT"},
+    date="%m/%d/%Y",
+    repeats="first",
+    sure=10,
+)
+TA_FENG_BASKETS = Format(
+    name="ta-feng-baskets",
+    holds="Ta-Feng with numbered baskets: customer_id,product_id,basket",
+    columns={"user": "customer_id", "item": "product_id", "time": "basket"},
+    repeats="first",
+    sure=10,
+)
+STEAM = Format(
+    name="steam",
+    holds="Kaggle steam-200k.csv, its play rows: user,game,play,hours,0; hours stand as ratings",
+    fields=_STEAM,
+    columns={"user": "user", "item": "game", "rating": "hours"},
+    keep=("behaviour", "play", "purchase"),
+    repeats="first",
+    sure=5,
+)
+STEAM_PURCHASES = Format(
+    name="steam-purchases",
+    holds="Kaggle steam-200k.csv, its purchase rows",
+    fields=_STEAM,
+    columns={"user": "user", "item": "game"},
+    keep=("behaviour", "purchase", "play"),
+    repeats="first",
+)
+CSV = Format(
+    name="csv",
+    holds="any text file with a header, separated by comma, tab, semicolon or bar",
+    separator=None,
+    columns=_PLAIN,
+    optional=("rating", "time"),
+)
+PARQUET = Format(
+    name="parquet",
+    holds="any Parquet file",
+    columns=_PLAIN,
+    optional=("rating", "time"),
+    endings=(".parquet", ".pq"),
+    sure=40,
+)
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads files of one format. What satisfies it can be registered under ``recaudit.readers``."""
+
+    @property
+    def holds(self) -> str:
+        """What such a file is, in a few words."""
+
+    def likeness(self, path: Path, columns: Mapping[str, str] | None) -> int:
+        """Return how sure the reader is that a file is its own: 0 for not at all, and the highest reads it.
+
+        Endings of file names and patterns of a first line give 20 to 40, headers 10 or less.
+
+        Args:
+            path: the file.
+            columns: a column mapping, if the user gave one.
+        """
+
+    def read(
+        self, path: Path, *, columns: Mapping[str, str] | None, repeats: Repeats | None, name: str
+    ) -> Interactions:
+        """Return the interactions of a file.
+
+        Args:
+            path: the file, which exists and is not empty.
+            columns: the column of each of ``ROLES``, if the user gave them.
+            repeats: what a repeated pair means; ``None`` takes the format's own.
+            name: what to call the data.
+
+        Raises:
+            UsageError: where the file cannot be read; the message names file, line and column.
+        """
+
+
+def _reader(found: Any) -> Reader | None:
+    one = found() if isinstance(found, type) else found
+    return one if isinstance(one, Reader) else None
+
+
+FORMATS: Registry[Reader] = Registry(
+    "recaudit.readers", kind="format", taken=_reader, expected="a Reader, or a class of them"
+)
+"""The readers by the name of their format."""
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -172,21 +264,16 @@ def guess_format(path: Path, columns: Mapping[str, str] | None = None) -> str:
     Raises:
         UsageError: where the file cannot be read or is empty.
     """
-    if path.suffix.lower() in {".parquet", ".pq"}:
-        return "parquet"
-    line = first_line(path)
-    if path.suffix.lower() == ".inter" or re.match(r"[^\t:]+:(token|float)(_seq)?(\t|$)", line):
-        return "recbole"
-    if path.suffix.lower() == ".dat" or re.match(r"[^:,\t]+::[^:,\t]+::", line):
-        return "movielens-dat"
-    if columns is None:
-        header = [field.strip() for field in split_line(path, line, ",", quoted=True)]
-        for name in ("movielens-csv", "ta-feng", "ta-feng-baskets"):
-            if set(FORMATS[name].columns.values()) <= set(header):
-                return name
-        if len(header) == len(_STEAM) and header[2] in {"play", "purchase"}:
-            return "steam"
-    return "csv"
+    found, refusals = [], []
+    for name, reader in FORMATS.items():
+        try:
+            found.append((reader.likeness(path, columns), name))
+        except UsageError as error:  # such as a text that is no text
+            refusals.append(error)
+    sure, best = max(found, default=(0, "csv"), key=lambda one: one[0])
+    if not sure and refusals:
+        raise refusals[0]
+    return best if sure else "csv"
 
 
 def read_interactions(
@@ -225,14 +312,8 @@ def read_interactions(
     if repeats not in (None, "error", "first", "last"):
         raise UsageError(f"repeats: found {repeats!r}, expected 'error', 'first' or 'last'")
     _check_file(path)
-    chosen = FORMATS[format or guess_format(path, columns)]
-    layout = _layout(path, chosen, columns)
-    parts = read_parquet(layout) if chosen.name == "parquet" else read_text(layout)
-    try:
-        return assemble(name or path.stem, parts, repeats=repeats or chosen.repeats)
-    except RepeatedPair as repeat:
-        fault = fault_of_parquet_repeat if chosen.name == "parquet" else fault_of_repeat
-        raise fault(layout, repeat.user_id, repeat.item_id) from None
+    reader = FORMATS[format or guess_format(path, columns)]
+    return reader.read(path, columns=columns, repeats=repeats, name=name or path.stem)
 
 
 def _check_file(path: Path) -> None:

@@ -39,7 +39,7 @@ def _rows(grid: Grid, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
     found = run_audit(spec, data=open_data(spec), store=store)
     cell = {
         "experiment": grid.name,
-        "clone": None if grid.infers else spec.clone_spec().model,
+        "clone": None if grid.infers else spec.clone.model,
         "k": spec.k,
         "known": spec.split.known,
         "auxiliary_share": spec.split.auxiliary_share,

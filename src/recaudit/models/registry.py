@@ -1,6 +1,7 @@
 """The models by name: entry points that turn text into specs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -8,10 +9,10 @@ from pydantic import BaseModel
 from recaudit.errors import UsageError
 from recaudit.models.protocol import RecommenderSpec
 from recaudit.plugins import Registry
-from recaudit.validation import validated
+from recaudit.validation import laid_over, validated
 from recaudit.vocabulary import Card
 
-__all__ = ["MODELS", "distribution", "model_card", "model_spec"]
+__all__ = ["MODELS", "distribution", "model_card", "model_of", "model_spec"]
 
 
 def _model(found: Any) -> type[Any] | None:
@@ -46,6 +47,33 @@ def model_spec(values: Mapping[str, Any], *, where: str) -> RecommenderSpec:
         raise UsageError(f"{where}: no model is named; name one of {', '.join(sorted(MODELS))}")
     spec: RecommenderSpec = validated(MODELS.find(str(name), where=where), values, where=where)
     return spec
+
+
+def model_of(value: object, *, where: str, default: str | BaseModel | None = None) -> RecommenderSpec:
+    """Return the spec that a value means: a spec, a model's name, or hyperparameters with their ``model``.
+
+    Args:
+        value: the value, as from YAML or Python.
+        where: the option or key to name in errors, such as ``"victim"``.
+        default: the model of hyperparameters that name none, or the spec that they are laid over.
+
+    Raises:
+        UsageError: for an unknown model, key or value; the message names it and what was expected.
+    """
+    if isinstance(value, BaseModel) and isinstance(value, RecommenderSpec):
+        return value
+    if isinstance(value, str | Path):
+        value = {"model": str(value)}
+    if not isinstance(value, Mapping):
+        raise UsageError(
+            f"{where}: expected a model's name or a mapping of its hyperparameters; found {value!r:.80}"
+        )
+    if "model" in value or default is None:
+        return model_spec(value, where=where)
+    if isinstance(default, str):
+        return model_spec({"model": default, **value}, where=where)
+    spec: Any = laid_over(default, value, where=where)
+    return spec  # type: ignore[no-any-return]
 
 
 def model_card(spec: RecommenderSpec) -> Card:

@@ -35,7 +35,7 @@ __all__ = [
     "write_files",
 ]
 
-DESCRIPTION, TENSORS = "stage.json", "tensors.safetensors"
+DESCRIPTION, TENSORS = "node.json", "tensors.safetensors"
 KINDS: Mapping[str, int] = {
     "model": 1,
     "models": 1,
@@ -52,7 +52,7 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("inputs", "facts", "versions", "files"), dict),
     **dict.fromkeys(("seconds", "elapsed"), (int, float)),
 }
-"""What ``stage.json`` says, beside its own checksum."""
+"""What ``node.json`` says, beside its own checksum."""
 
 
 @cache
@@ -99,7 +99,7 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredNode:
-    """A finished stage as ``runs list`` shows it; its tensors stay on disk."""
+    """A finished node as ``runs list`` shows it; its tensors stay on disk."""
 
     hash: str
     kind: str
@@ -114,7 +114,7 @@ class StoredNode:
 
 
 class Damaged(Exception):
-    """A stored stage is not what was written; the message says how."""
+    """A stored node is not what was written; the message says how."""
 
 
 def _digest(plain: Any) -> str:
@@ -122,14 +122,14 @@ def _digest(plain: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_files(stage: Key, artifact: Artifact, folder: Path) -> None:
-    """Write the two files of a stage into ``folder``."""
+def write_files(key: Key, artifact: Artifact, folder: Path) -> None:
+    """Write the two files of a node into ``folder``."""
     content = save(dict(artifact.tensors))
     (folder / TENSORS).write_bytes(content)
     described = {
-        "hash": stage.hash,
-        "kind": stage.kind,
-        "inputs": stage.inputs,
+        "hash": key.hash,
+        "kind": key.kind,
+        "inputs": key.inputs,
         "facts": artifact.facts,
         "seconds": artifact.seconds,
         "elapsed": artifact.elapsed,
@@ -141,16 +141,16 @@ def write_files(stage: Key, artifact: Artifact, folder: Path) -> None:
 
 
 def rendered(described: Mapping[str, Any]) -> bytes:
-    """Return the content of ``stage.json`` with its own checksum."""
+    """Return the content of ``node.json`` with its own checksum."""
     text = json.dumps({**described, "sha256": _digest(described)}, indent=1, sort_keys=True, default=dict)
     return f"{text}\n".encode()
 
 
 def description(folder: Path) -> dict[str, Any]:
-    """Return ``stage.json``, whose own checksum holds.
+    """Return ``node.json``, whose own checksum holds.
 
     Raises:
-        FileNotFoundError: where there is no such stage.
+        FileNotFoundError: where there is no such node.
         Damaged: where the file is not as it was written.
     """
     path = folder / DESCRIPTION
@@ -191,10 +191,10 @@ def other_versions(found: Any) -> str:
 
 
 def checked(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """Return description and tensors of a stored stage whose checksums hold.
+    """Return description and tensors of a stored node whose checksums hold.
 
     Raises:
-        FileNotFoundError: where there is no such stage.
+        FileNotFoundError: where there is no such node.
         Damaged: where a file is not as it was written.
     """
     stored = description(folder)

@@ -9,7 +9,7 @@ from recaudit.pipeline.keys import DESCRIPTION, HASH, KINDS, TENSORS, fits
 
 __all__ = ["DOOMED", "LOCKS", "MARKER", "MARKING", "PARTIAL", "PARTIAL_NAME", "check_folder", "is_ours"]
 
-MARKER, FORMAT = "recaudit-store.json", 1
+MARKER, FORMAT = "recaudit-store.json", 2
 MARKING = f'{{"format": {FORMAT}}}\n'
 LOCKS, DOOMED, PARTIAL = "locks", "doomed", ".partial-"
 PARTIAL_NAME = re.compile(r"\.partial-([0-9a-f]{64})-[a-z0-9_]+")
@@ -25,9 +25,9 @@ def check_folder(folder: Path) -> None:
     marker, found = folder / MARKER, list(folder.iterdir())
     strange = not marker.exists() and not all(map(_is_scaffold, found))
     # Another process that makes the store meanwhile marks it first: the marker is looked for once more.
-    if strange and not marker.exists() and not _holds_stage(folder):
+    if strange and not marker.exists() and not _holds_node(folder):
         raise UsageError(
-            f"store: {folder} is no store of recaudit: it holds other files and no finished stage; "
+            f"store: {folder} is no store of recaudit: it holds other files and no finished node; "
             "name a store or a new folder"
         )
     try:
@@ -36,8 +36,8 @@ def check_folder(folder: Path) -> None:
         number = FORMAT
     if number != FORMAT:
         raise UsageError(
-            f"store: {folder} is of format {number!r}, of another version of recaudit; this one "
-            f"reads format {FORMAT}; name another folder"
+            f"store: {folder} is of format {number!r}, of another version of recaudit; this one reads format "
+            f"{FORMAT}; name another folder, or remove this one: its results are computed again"
         )
 
 
@@ -65,7 +65,7 @@ def _holds_only_ours(folder: Path, *, partial: bool = False) -> bool:
 
 
 def _is_scaffold(path: Path) -> bool:
-    """Whether something is what a store without a whole stage may hold, and nothing else."""
+    """Whether something is what a store without a whole node may hold, and nothing else."""
     if path.name == LOCKS and path.is_dir():
         return all(lock.suffix == ".lock" and HASH.fullmatch(lock.stem) for lock in path.iterdir())
     if path.name in KINDS and path.is_dir():
@@ -73,8 +73,8 @@ def _is_scaffold(path: Path) -> bool:
     return path.name == MARKER or (PARTIAL_NAME.fullmatch(path.name) is not None and is_ours(path))
 
 
-def _holds_stage(folder: Path) -> bool:
-    """Whether a folder without a marker holds a stage: it is a store made before there were markers."""
+def _holds_node(folder: Path) -> bool:
+    """Whether a folder without a marker holds a node: it is a store whose marker was lost."""
     places = (path for kind in KINDS for path in (folder / kind).glob("*") if HASH.fullmatch(path.name))
     for place in places:
         try:

@@ -64,8 +64,8 @@ class Done:
     """A task's answer.
 
     Args:
-        busy: another run is computing the stage; nothing was done.
-        damaged: lines about damaged stages that were met.
+        busy: another run is computing the node; nothing was done.
+        damaged: lines about damaged results that were met.
     """
 
     busy: bool = False
@@ -107,18 +107,18 @@ class Pool(Protocol):
 
 
 def execute(todo: Mapping[str, Planned], pool: Pool, tell: Callable[[State], None]) -> None:
-    """Compute all stages of ``todo``; what they need besides is stored already.
+    """Compute all nodes of ``todo``; what they need besides is stored already.
 
-    A stage that another run on the same store is computing is put off. A task whose process dies is begun
+    A node that another run on the same store is computing is put off. A task whose process dies is begun
     again, ``DEATHS`` times at most. The first error of a task ends the run; what is finished stays.
 
     Args:
-        todo: stages by hash.
+        todo: nodes by hash.
         pool: where they run.
         tell: hears how far the run is, whenever that changes.
 
     Raises:
-        UsageError: where a task lost its process too often, and all that :func:`perform` raises.
+        UsageError: where a task lost its process too often, and all that a task raises.
     """
     scheduler = _Scheduler(todo, pool, tell)
     try:
@@ -201,7 +201,7 @@ class _Scheduler:
 
     @staticmethod
     def _priority(todo: Mapping[str, Planned]) -> Callable[[str], tuple[int, int]]:
-        """Order by the cell, and within it by how much waits for a stage, longest chain first."""
+        """Order by the cell, and within it by how much waits for a node, longest chain first."""
         height: dict[str, int] = {}
         for key in reversed(tuple(todo)):  # each comes after those that it needs
             one = todo[key]

@@ -1,4 +1,4 @@
-"""Finished stages on disk, each under the hash of all that its result depends on."""
+"""Finished results on disk, each under the hash of all that its result depends on."""
 
 import errno
 import os
@@ -42,21 +42,21 @@ __all__ = ["Store"]
 
 
 class Store:
-    """A folder of finished stages, ``KIND/HASH/{stage.json,tensors.safetensors}``.
+    """A folder of finished results, ``KIND/HASH/{node.json,tensors.safetensors}``.
 
-    A stage is written to a folder beside it that takes its name when it is complete, so that a killed process
+    A node is written to a folder beside it that takes its name when it is complete, so that a killed process
     leaves all of it or nothing. Every file has a SHA-256: what is damaged counts as not there, is told, and
-    is computed again. Several processes may use one store: who computes and writes a stage holds a lock that
+    is computed again. Several processes may use one store: who computes and writes a node holds a lock that
     the system releases when the process ends, however it ends.
 
-    A store is marked by a file ``recaudit-store.json``. A folder without it is a store where it holds a stage
-    (those made before there was a marker) or nothing; any other is refused and left as it is.
+    A store is marked by a file ``recaudit-store.json``. A folder without it is a store where it holds a node
+    (its marker was lost) or nothing; any other is refused and left as it is.
 
     Args:
         folder: made where it is missing.
-        say: told about damaged stages, one line each.
-        writes: whether stages will be written: the folder is made, marked, and seen to be writable now, not
-            after hours of work. Without it nothing is made until a stage is locked or written after all, and
+        say: told about damaged results, one line each.
+        writes: whether nodes will be written: the folder is made, marked, and seen to be writable now, not
+            after hours of work. Without it nothing is made until a node is locked or written after all, and
             a folder that is not there holds nothing.
 
     Raises:
@@ -80,9 +80,9 @@ class Store:
         except OSError as error:
             raise self._refusal(error, "cannot be read") from None
 
-    def read(self, stage: Key) -> Artifact | None:
+    def read(self, key: Key) -> Artifact | None:
         """Return the stored result; ``None`` where there is none, or where it is damaged, which is told."""
-        folder = self._place(stage)
+        folder = self._place(key)
         try:
             stored, content = checked(folder)
         except FileNotFoundError:
@@ -93,7 +93,7 @@ class Store:
         costs = {name: stored[name] for name in ("seconds", "elapsed")}
         return Artifact(tensors=load(content), facts=stored["facts"], **costs)
 
-    def write(self, stage: Key, artifact: Artifact) -> None:
+    def write(self, key: Key, artifact: Artifact) -> None:
         """Store a result, whole or not at all; a whole one that another process stored meanwhile stays.
 
         Raises:
@@ -101,19 +101,19 @@ class Store:
         """
         self._make()
         try:
-            self._write(stage, artifact)
+            self._write(key, artifact)
         except OSError as error:
             raise self._refusal(error) from None
 
     @contextmanager
-    def lock(self, stage: Key) -> Iterator[None]:
-        """Hold the lock of who computes and writes ``stage``; it waits for another's end.
+    def lock(self, key: Key) -> Iterator[None]:
+        """Hold the lock of who computes and writes ``key``; it waits for another's end.
 
         Raises:
             UsageError: where the folder cannot hold the lock.
         """
         self._make()
-        lock = FileLock(self._lock_file(stage.hash))
+        lock = FileLock(self._lock_file(key.hash))
         try:
             lock.acquire()
         except OSError as error:
@@ -123,15 +123,15 @@ class Store:
         finally:
             lock.release()
 
-    def busy(self, stage: Key) -> bool:
-        """Whether another process is computing ``stage`` right now."""
+    def busy(self, key: Key) -> bool:
+        """Whether another process is computing ``key`` right now."""
         try:
-            return self._held(stage.hash)
+            return self._held(key.hash)
         except OSError as error:
             raise self._refusal(error) from None
 
     def stages(self) -> Iterator[StoredNode]:
-        """Yield the stored stages, by kind and hash; what is damaged is told and left out.
+        """Yield the stored nodes, by kind and hash; what is damaged is told and left out.
 
         So is what another version wrote where it lacks something that this one needs.
         """
@@ -152,7 +152,7 @@ class Store:
             yield StoredNode(**known, size=stored["files"][TENSORS]["bytes"] + described, folder=folder)
 
     def garbage(self) -> Iterator[tuple[Path, str]]:
-        """Yield what no run can use, and why: leftovers of killed processes, damaged and outdated stages.
+        """Yield what no run can use, and why: leftovers of killed processes, damaged and outdated nodes.
 
         What a process is writing at this moment is left out, and whatever else lies in the folder: only
         folders of our kinds and names that hold nothing but our files are taken.
@@ -165,7 +165,7 @@ class Store:
                 yield path, why
 
     def remove(self, path: Path) -> None:
-        """Remove what :meth:`garbage` named, unless another process has put a whole stage there meanwhile.
+        """Remove what :meth:`garbage` named, unless another process has put a whole node there meanwhile.
 
         Raises:
             UsageError: where the folder may not be changed.
@@ -182,7 +182,7 @@ class Store:
 
         A file goes while its lock is held. Who opened it before and takes the lock after sees that the file
         has no name any more and makes it anew (filelock from 3.21.2 on; with an older one, two processes may
-        compute one stage: both results are the same, and the first that is whole stays).
+        compute one node: both results are the same, and the first that is whole stays).
 
         Args:
             dry_run: only count them.
@@ -242,7 +242,7 @@ class Store:
         return UsageError(f"store: {self.folder} {what}: {reason}; {room}name another folder")
 
     def _held(self, digest: str) -> bool:
-        """Whether another process holds a stage's lock; to look makes no file."""
+        """Whether another process holds a node's lock; to look makes no file."""
         path = self._lock_file(digest)
         if not path.exists():
             return False
@@ -252,19 +252,19 @@ class Store:
         except Timeout:
             return True
 
-    def _place(self, stage: Key) -> Path:
-        return self.folder / stage.kind / stage.hash
+    def _place(self, key: Key) -> Path:
+        return self.folder / key.kind / key.hash
 
     def _lock_file(self, digest: str) -> Path:
         return self.folder / LOCKS / f"{digest}.lock"
 
-    def _write(self, stage: Key, artifact: Artifact) -> None:
+    def _write(self, key: Key, artifact: Artifact) -> None:
         # The hash in the name tells whose lock is held while the folder is being filled.
-        partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{PARTIAL}{stage.hash}-"))
+        partial = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{PARTIAL}{key.hash}-"))
         try:
             partial.chmod(self.folder.stat().st_mode)
-            write_files(stage, artifact, partial)
-            place = self._place(stage)
+            write_files(key, artifact, partial)
+            place = self._place(key)
             place.parent.mkdir(exist_ok=True)
             if not self._took(partial, place):
                 try:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from recaudit import __version__
 from recaudit.errors import UsageError
+from recaudit.report.index import Figure, Figures
+from recaudit.vocabulary import Card, row_card
 
 __all__ = [
     "BlindChoice",
+    "Cards",
     "Curve",
     "DataDescription",
     "Figure",
@@ -28,41 +32,6 @@ __all__ = [
 class _Stored(BaseModel):
     # Keys that a later version of the same series adds are kept and written again, never refused.
     model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class Figure(_Stored):
-    """One measured figure, a row of ``figures.csv``.
-
-    Args:
-        data: name of the data.
-        victim: the victim's model.
-        clone: the clone's model, ``None`` where the row has no clone.
-        attack: name of the attack, or ``popularity`` (floor), ``constant`` (the constant list),
-            ``auxiliary`` (the auxiliary model alone), ``retrained`` (ceiling) or ``victim``; of membership
-            also ``blind: <feature>`` and ``null: <attack>``.
-        users: ``all``, ``queried``, ``unqueried`` or ``unseen``, ``target`` for what the victim serves to all
-            of its users; of membership ``candidates``, ``members`` or ``non-members``.
-        metric: for instance ``agreement@50``, ``auc`` or ``tpr@0.01``.
-        value: the mean over users and seeds; ``None`` where it is not available.
-        low: lower end of the 95 % interval.
-        high: upper end of the 95 % interval.
-        seeds: number of seeds behind the value.
-        threat: ``stealing`` or ``membership``.
-        serving: what non-members were served where the threat is membership, else ``None``.
-    """
-
-    data: str
-    victim: str
-    clone: str | None = None
-    attack: str
-    users: str
-    metric: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    seeds: int
-    threat: str = "stealing"
-    serving: str | None = None
 
 
 class Curve(_Stored):
@@ -153,6 +122,16 @@ class DataDescription(_Stored):
     attacker_users: int | None = None
 
 
+class Cards(_Stored):
+    """The visiting cards of what an audit ran; an earlier version wrote none."""
+
+    attacks: tuple[Card, ...] = ()
+    membership_attacks: tuple[Card, ...] = ()
+    victim: Card | None = None
+    clone: Card | None = None
+    defence: Card | None = None
+
+
 class Result(_Stored):
     """One audit: what was asked for, with which versions, on what data, and what came out."""
 
@@ -167,6 +146,22 @@ class Result(_Stored):
     figures: tuple[Figure, ...]
     curves: tuple[Curve, ...] = ()
     blind: tuple[BlindChoice, ...] = ()
+    cards: Cards = Cards()
+
+    @cached_property
+    def index(self) -> Figures:
+        """The figures, to be found by attack, metric, users and serving."""
+        return Figures.of(self.figures)
+
+    def card(self, row: str, threat: str = "stealing") -> Card:
+        """Return the card of a row of ``figures``; without one, the name is the label."""
+        cards = self.cards.membership_attacks if threat == "membership" else self.cards.attacks
+        return row_card(row, {card.name: card for card in cards})
+
+    @property
+    def seeds(self) -> int:
+        """The greatest number of seeds behind a figure."""
+        return max((figure.seeds for figure in self.figures), default=0)
 
     def to_json(self) -> str:
         """Return the text of ``result.json``, figures in full precision; keys not given stay out."""

@@ -1,7 +1,7 @@
 """One table, for audits and papers, with three renderers: terminal, Markdown and HTML."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -10,7 +10,6 @@ from markupsafe import Markup
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -36,8 +35,8 @@ __all__ = [
 
 Emphasis = Literal["", "reference", "strongest"]
 _STYLES: dict[Emphasis, str] = {"": "", "reference": "italic", "strongest": "bold"}
-_TEXT_WIDTH, _LABEL_WIDTH = 16, 24
-"""The least width of a column of words, and the greatest of the rows' names."""
+_WORDS_WIDTH = 16
+"""The least width of a column of longer words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +62,17 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column: its heading, and whether it holds numbers (right) or words (left)."""
+    """A column.
+
+    Args:
+        heading: what it shows.
+        align: ``right`` for numbers, ``left`` for words.
+        optional: whether a terminal that is too narrow may leave it out.
+    """
 
     heading: str
     align: Literal["left", "right"] = "right"
+    optional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +147,9 @@ def terminal(table: Table) -> RenderableType:
     Intervals stand beside their values where all fits, else below them; where that is too wide as well, each
     row becomes a block of lines, one a column. No number is ever cut or broken.
     """
-    forms = [
-        _grid(table, beside=beside, apart=apart) for beside, apart in ((True, 1), (False, 1), (False, 0))
-    ]
-    body: RenderableType = _Fitting(forms=forms, last=_Stacked(table=table))
-    parts: list[RenderableType] = [Text(table.title, style="bold"), body] if table.title else [body]
-    return Group(*parts, *(Padding(Text(note), (1, 0, 0, 0)) for note in table.notes))
+    body = _Body(table=table)
+    title = [Text(table.title, style="bold")] if table.title else []
+    return Group(*title, body, *(Padding(Text(note), (1, 0, 0, 0)) for note in table.notes))
 
 
 def markdown(table: Table) -> str:
@@ -217,19 +220,52 @@ def _width(text: Text | str) -> int:
     return max(map(cell_len, str(text).split("\n")), default=0)
 
 
-def _grid(table: Table, *, beside: bool, apart: int) -> RichTable:
-    grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, apart, 0, 0), show_edge=False, pad_edge=False)
+def _widths(table: Table, *, beside: bool) -> list[tuple[int, int]]:
+    """Return the least and the greatest width of each column; numbers and words of headings are never broken."""
+    found = []
     for place, column in enumerate(table.columns):
         cells = [line.cells[place] for line in table.lines]
-        numbers = [_width(_text(cell, beside=beside)) for cell in cells if not cell.words]
-        texts = [_width(cell.text) for cell in cells if cell.words]
-        if place == 0:
-            least = min(max([*numbers, *texts], default=0), _LABEL_WIDTH)
-        else:
-            least = max([*numbers, min(max(texts, default=0), _TEXT_WIDTH)], default=0)
-        # A word of the heading is never broken either.
-        least = max([least, *map(cell_len, column.heading.split())])
-        grid.add_column(Text(column.heading), justify=column.align, min_width=least, overflow="fold")
+        numbers = max((_width(_text(cell, beside=beside)) for cell in cells if not cell.words), default=0)
+        texts = max((_width(cell.text) for cell in cells if cell.words), default=0)
+        heading = max(map(cell_len, column.heading.split()), default=0)
+        least = max(numbers, heading, min(texts, _WORDS_WIDTH))
+        found.append((least, max(least, texts, cell_len(column.heading))))
+    return found
+
+
+def _fitted(widths: Sequence[tuple[int, int]], room: int) -> list[int] | None:
+    """Return the widths of columns for a terminal with ``room`` for them, ``None`` where they do not fit."""
+    spare = room - sum(least for least, _ in widths)
+    if spare < 0:
+        return None
+    found = []
+    for least, most in widths:
+        found.append(min(most, least + spare))
+        spare -= found[-1] - least
+    return found
+
+
+def _without_optional(table: Table) -> Table:
+    kept = [place for place, column in enumerate(table.columns) if not column.optional]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        sections=tuple(
+            replace(
+                one,
+                lines=tuple(
+                    replace(line, cells=tuple(line.cells[place] for place in kept)) for line in one.lines
+                ),
+            )
+            for one in table.sections
+        ),
+    )
+
+
+def _grid(table: Table, widths: Sequence[int], *, beside: bool, apart: int) -> RichTable:
+    grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, apart, 0, 0), show_edge=False, pad_edge=False)
+    for column, width in zip(table.columns, widths, strict=True):
+        grid.add_column(Text(column.heading), justify=column.align, width=width, overflow="fold")
     for section in table.sections:
         if section.title:
             grid.add_row(Text(section.title, style="bold"))
@@ -240,17 +276,19 @@ def _grid(table: Table, *, beside: bool, apart: int) -> RichTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fitting:
-    """The first of ``forms`` that the terminal is wide enough for, else ``last``."""
+class _Body:
+    """The widest form of a table that a terminal has room for."""
 
-    forms: Sequence[RichTable]
-    last: RenderableType
+    table: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        unbounded = options.update(max_width=10_000)
-        least = (Measurement.get(console, unbounded, form).minimum for form in self.forms)
-        fitting = (form for form, width in zip(self.forms, least, strict=True) if width <= options.max_width)
-        yield next(fitting, self.last)
+        for table in (self.table, _without_optional(self.table)):
+            for beside, apart in ((True, 1), (False, 1), (False, 0)):
+                room = options.max_width - (len(table.columns) - 1) * (1 + apart)
+                if widths := _fitted(_widths(table, beside=beside), room):
+                    yield _grid(table, widths, beside=beside, apart=apart)
+                    return
+        yield _Stacked(table=self.table)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.protocol import TopK
+from recaudit.models.protocol import Recommender, TopK
+from recaudit.pipeline.node import Node
 from recaudit.pipeline.run import Run
 from recaudit.vocabulary import Card
 
-__all__ = ["Abilities", "Queries", "Victim", "VictimSpec"]
+__all__ = ["Abilities", "FitsModel", "Queries", "Victim", "VictimSpec"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +90,9 @@ class VictimSpec(Protocol):
     def card(self) -> Card:
         """How tables and texts name the victim."""
 
+    def model_dump_json(self) -> str:
+        """Return the settings as JSON: they are part of the keys of stored results."""
+
     def open(self, data: Interactions, run: Run) -> Victim:
         """Return the victim of the users of ``data``, the target's interactions, numbered as there.
 
@@ -98,3 +102,14 @@ class VictimSpec(Protocol):
 
     def retrained(self, data: Interactions, run: Run) -> Victim | None:
         """Return the same victim trained again with another seed; ``None`` where it cannot be."""
+
+
+@runtime_checkable
+class FitsModel(Protocol):
+    """A victim's spec that asks a model which is fitted or loaded here, and whose result is kept as a node."""
+
+    def fitted(self, data: Interactions, run: Run) -> Node[Recommender]:
+        """Return the node of the model that is asked."""
+
+    def refitted(self, data: Interactions, run: Run) -> Node[Recommender]:
+        """Return the node of the same model, trained with another seed."""

@@ -7,7 +7,7 @@ import pytest
 from recaudit.attacks.membership.classifiers import Boosting
 from recaudit.attacks.membership.knowledge import ItemSpace, Listed
 from recaudit.attacks.membership.lira import PARTS, ItemLikelihood, ListLikelihood, places
-from recaudit.attacks.membership.shadows import AuditorTable, Lists, Trial, labels_of, sides
+from recaudit.attacks.membership.shadows import Lists, ShadowTable, Trial, labels_of, sides
 from recaudit.data.interactions import Interactions
 
 
@@ -133,7 +133,7 @@ def tiny_listed(n_models):
 
 def test_no_trial_holds_its_own_list_and_all_have_the_same_number_of_models():
     space, listed = tiny_listed(8)
-    table = AuditorTable(space=space, listed=listed, rich=Boosting(trees=2), seed=0)
+    table = ShadowTable(space=space, listed=listed, rich=Boosting(trees=2), seed=0)
     assert len(table.trials) == 8
     for number, trial in enumerate(table.trials):
         assert trial.reference.items.shape == (2, 3, 40, 3)
@@ -147,7 +147,7 @@ def test_no_trial_holds_its_own_list_and_all_have_the_same_number_of_models():
 
 def test_two_models_are_too_few_to_compare():
     space, listed = tiny_listed(2)
-    table = AuditorTable(space=space, listed=listed, rich=Boosting(trees=2), seed=0)
+    table = ShadowTable(space=space, listed=listed, rich=Boosting(trees=2), seed=0)
     with pytest.raises(ValueError, match="four of them at least; found 2"):
         assert table.trials
 

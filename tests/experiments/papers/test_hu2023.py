@@ -66,7 +66,7 @@ def test_the_pictures_are_those_of_the_paper() -> None:
 
 def test_the_target_and_its_shadow_are_each_of_three_models() -> None:
     specs = [audit_spec(cell.values) for cell in load_grid("hu2023/cross").cells()]
-    pairs = {(s.victim_spec().model, s.membership.shadow_spec(s.victim_spec()).model) for s in specs}
+    pairs = {(s.victim_model.model, s.membership.shadow.model) for s in specs}
     models = ("item-knn", "lfm", "ncf")
     assert pairs == {(target, shadow) for target in models for shadow in models}
 

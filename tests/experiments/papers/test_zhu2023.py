@@ -42,7 +42,7 @@ def test_every_cell_is_a_valid_audit(name: str) -> None:
     for cell, spec in zip(grid.cells(), specs, strict=True):
         assert len(spec.seeds) == cell.seeds
         assert spec.data.source == cell.labels["data"]
-        assert spec.victim_spec().model == cell.labels["victim"]
+        assert spec.victim_model.model == cell.labels["victim"]
         assert spec.attacks == grid.attacks
         assert cell.metric.endswith(f"@{spec.k}")
 
@@ -148,9 +148,9 @@ def test_table_8_audits_what_reads_histories_and_holds_out_by_time() -> None:
     for cell in load_grid("zhu2023/table8").cells():
         spec = audit_spec(cell.values)
         assert spec.split.heldout_by == "time"
-        assert spec.clone_spec() == spec.victim_spec()
-        assert spec.surrogates()["QSD5"].times == 5
-        assert spec.surrogates()["QSD30(random)"].drawing == "random"
+        assert spec.clone == spec.victim_model
+        assert spec.settings["QSD5"].times == 5
+        assert spec.settings["QSD30(random)"].drawing == "random"
 
 
 def test_a_part_of_table_8_keeps_its_further_tables_without_what_is_gone() -> None:
@@ -170,7 +170,7 @@ def test_values_on_ml_1m_are_those_of_thirty_users_with_fifty_items() -> None:
 
 
 def test_table_7_repeats_the_attacks_of_table_4_under_longer_names() -> None:
-    surrogates = audit_spec(load_grid("zhu2023/table7").cells()[0].values).surrogates()
+    surrogates = audit_spec(load_grid("zhu2023/table7").cells()[0].values).settings
     assert len(surrogates) == 12
     for own, named in {"QSD Hinge+Hinge": "QSD", "PTQ BPR+Hinge": "PTQ", "PTAQ BPR+Hinge": "PTAQ"}.items():
         assert surrogates[own] == ATTACKS[named]

@@ -1,1 +1,1 @@
-"""Membership inference: was a user in the training data? Told from the lists that he is served."""
+"""Membership inference: was a user in the training data? Told from the lists that the user is served."""

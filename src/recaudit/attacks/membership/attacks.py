@@ -1,8 +1,8 @@
 """The membership attacks that come with recaudit, from the published one to the strongest.
 
-An attack learns from ``shadow``: one model over the attacker's own users; ``auditor``: J models over halves of the
-candidates themselves, which only who holds their histories and may train on them can have; or ``own``: J models
-over halves of the attacker's own users, the stranger's, none of which knows a candidate.
+An attack learns from ``shadow``: one model over the attacker's own users; ``auditor``: J models over halves
+of the candidates themselves, which only who holds their histories and may train on them can have; or ``own``:
+J models over halves of the attacker's own users, the stranger's, none of which knows a candidate.
 """
 
 from abc import ABC
@@ -50,7 +50,7 @@ DEFAULT_ATTACKS = (
 
 
 class Difference(BaseModel):
-    """The published attack (Hu 2023): the difference of the centres of history and list, told by a perceptron.
+    """The published attack (Hu 2023): a perceptron judges the difference of history's and list's centres.
 
     Args:
         weights: how much each rank of the list counts: alike, or as 1 / log2(rank + 1).
@@ -65,8 +65,8 @@ class Difference(BaseModel):
         name="difference",
         label="difference",
         order=0,
-        sentence="The published attack (Hu et al. 2023): the centre of the user’s items minus the centre of the "
-        "listed ones, judged by a small network that learned on one shadow model.",
+        sentence="The published attack (Hu et al. 2023): the centre of the user’s items minus the centre "
+        "of the listed ones, judged by a small network that learned on one shadow model.",
         needs=("auxiliary", "lists", "shadows"),
     )
 
@@ -111,8 +111,8 @@ class _FromTable(BaseModel, ABC):
             name=f"{own.name} (stranger)",
             label=f"{own.label} (stranger)",
             order=own.order - STRANGERS_FIRST,
-            sentence=f"As “{own.name}”, with shadow models of the attacker’s own users; none was trained on a "
-            "candidate.",
+            sentence=f"As “{own.name}”, with shadow models of the attacker’s own users; none was trained "
+            "on a candidate.",
             needs=("auxiliary", "lists", "shadows"),
         )
 
@@ -136,8 +136,8 @@ class Rich(_FromTable):
     auditors_card: ClassVar[Card] = _card(
         "rich",
         10,
-        "Many features of list and history (similarities, weighted centres, popular items), judged by boosted "
-        "trees that learned on shadow models.",
+        "Many features of list and history (similarities, weighted centres, popular items), judged by "
+        "boosted trees that learned on shadow models.",
     )
 
     def learn(self, evidence: Evidence, seed: int) -> Scorer:  # noqa: ARG002 - the evidence's classifier
@@ -153,8 +153,8 @@ class LiraItems(_FromTable):
     auditors_card: ClassVar[Card] = _card(
         "lira-items",
         20,
-        "Asks of each listed item whether shadow models list it more often for this user when they were trained "
-        "on this history than when not (likelihood ratio, Carlini et al. 2022).",
+        "Asks of each listed item whether shadow models list it more often for this user when they were "
+        "trained on this history than when not (likelihood ratio, Carlini et al. 2022).",
     )
 
     def learn(self, evidence: Evidence, seed: int) -> Scorer:
@@ -171,8 +171,8 @@ class LiraLists(_FromTable):
     auditors_card: ClassVar[Card] = _card(
         "lira-lists",
         30,
-        "Asks whether the list as a whole, by the score of “rich”, looks more like those of shadow models trained "
-        "on this history or like those of the others (likelihood ratio).",
+        "Asks whether the list as a whole, by the score of “rich”, looks more like those of shadow models "
+        "trained on this history or like those of the others (likelihood ratio).",
     )
 
     def learn(self, evidence: Evidence, seed: int) -> Scorer:
@@ -192,8 +192,8 @@ class Stack(_FromTable):
     auditors_card: ClassVar[Card] = _card(
         "stack",
         40,
-        "Weighs all of these together, each set against what is usual for this user; learned by letting each "
-        "shadow model play the victim.",
+        "Weighs all of these together, each set against what is usual for this user; learned by letting "
+        "each shadow model play the victim.",
     )
 
     classifier: Together | Boosting | Logistic = Together()

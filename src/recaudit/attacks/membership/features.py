@@ -1,6 +1,6 @@
-"""What a user's list says about him: features for membership inference, over all users at once.
+"""What a user's list says about them: features for membership inference, over all users at once.
 
-All features are of a user's history and the list that he is served, in the attacker's view of the items.
+All features are of a user's history and the list that they are served, in the attacker's view of the items.
 ``-1`` pads lists and counts nowhere. An item without vector has cosine 0 with every item and counts as a zero
 vector in centres. An empty list has a zero centre, and every mean, quantile and share over it is 0.
 
@@ -62,7 +62,7 @@ def difference_vectors(
     *,
     weights: Weights = "uniform",
 ) -> Float32[np.ndarray, "U D"]:
-    """Return the centre of each user's items minus the centre of his list.
+    """Return the centre of each user's items minus the centre of their list.
 
     With item vectors v, history H and list l_1..l_n it is Σ_{i∈H} v_i / |H| − Σ_r w_r v_{l_r} / Σ_r w_r
     (Zhang et al. 2021; Hu 2023, section 4.2).
@@ -91,7 +91,7 @@ def rich_features(
       history, and its mean over the history: quantiles over the list, and means with weights 1 / log2(r + 1).
     - ``log popularity``: log(1 + interactions in the attacker's data): quantiles and mean over the list.
     - ``share in top k``, ``2k``, ``10k``: of the list, among that many most popular items of the attacker,
-      where k is the lists' length; items that he does not know are in none. ``share unknown``: of the list,
+      where k is the lists' length; items that they do not know are in none. ``share unknown``: of the list,
       such items.
     - ``seen items``: number of listed items that stand in the history. ``list constancy``: for each listed
       item the share of the given users whose lists hold it, this user's included; the mean over the list.

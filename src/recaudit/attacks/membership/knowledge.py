@@ -2,7 +2,7 @@
 
 Members are the users in the victim's training data; candidates are the attacked users, members and not.
 Nothing here says who is a member of the victim: labels (``Listed.inside``) are those of shadow models, which
-the attacker trained himself.
+the attacker trained.
 
 Shapes are named U for users, C for candidates, J for shadow models, k for places of a list, I for items and
 D for dimensions of the items' vectors. A list holds no item twice; ``-1`` pads lists at their end.
@@ -20,11 +20,11 @@ __all__ = ["ItemSpace", "Listed", "MembershipKnowledge"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ItemSpace:
-    """Items as the attacker knows them, from his own data only, never from the victim's.
+    """Items as the attacker knows them, from their own data only, never from the victim's.
 
     Args:
-        vectors: one an item, of a matrix factorisation of his data; an item without vector is all zeros.
-        popularity: number of interactions of each item in his data; 0 marks an item that he does not know.
+        vectors: one an item, of a matrix factorisation of their data; an item without vector is all zeros.
+        popularity: number of interactions of each item in their data; 0 marks an item that they do not know.
 
     Raises:
         ValueError: where the two do not fit together, a vector is not finite or a count is below 0.
@@ -82,8 +82,8 @@ class Listed:
 class MembershipKnowledge:
     """All that a membership attacker may see beside the oracle.
 
-    A stranger uses ``shadow``, and ``own`` with ``own_lists``: no model of his was trained on a candidate. An
-    auditor may train on the candidates' histories too, and has ``auditor``.
+    A stranger uses ``shadow``, and ``own`` with ``own_lists``: no model of theirs was trained on a candidate.
+    An auditor may train on the candidates' histories too, and has ``auditor``.
 
     Args:
         space: the items as the attacker's own data show them.

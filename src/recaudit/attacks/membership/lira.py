@@ -5,10 +5,11 @@ p(served | member) / p(served | not), each likelihood from models that did or di
 3 and 4). They fit a Gaussian to the model's confidence in each case; a list has none, so there are two kinds
 here: a categorical likelihood of each item's place, and a Gaussian of the rich classifier's log-odds.
 
-A handful of shadow models is too few for likelihoods of each user's own. What few models say of him is put in
-a few numbers (how often he was served an item; his mean log-odds), and the likelihood given these numbers is
-learned over all users, each shadow model playing the target. A stranger's models, none of which knows the
-candidates, tell one side alone (their offline, one-sided attack), and so they do of the users learned on.
+A handful of shadow models is too few for likelihoods of each user's own. What few models say of a user is put
+in a few numbers (how often they were served an item; their mean log-odds), and the likelihood given these
+numbers is learned over all users, each shadow model playing the target. A stranger's models, none of which
+knows the candidates, tell one side alone (their offline, one-sided attack), and so they do of the users
+learned on.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,9 +52,9 @@ class Places:
 class ItemLikelihood:
     """The log-likelihood ratio of a list from where it has each item.
 
-    An item that ``a`` of the R reference models without the user and ``b`` of those with him list stands in
-    the first, middle or last third of his list, or outside it, with probabilities p(place | a, b, label), the
-    shares over all users, items and trials: an empirical Bayes estimate of Carlini et al.'s likelihoods, with
+    An item that ``a`` of the R reference models without the user and ``b`` of those with them list stands in
+    the first, middle or last third of their list, or outside it, with probabilities p(place | a, b, label),
+    the shares over all users, items and trials: an empirical Bayes estimate of Carlini et al.'s likelihoods, with
     no smoothing to choose. The ratio is the sum over the items, as if they were independent given the label.
 
     Args:

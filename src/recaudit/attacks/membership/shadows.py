@@ -1,11 +1,11 @@
-"""Shadow models in order: what each user was served by models that knew him and by models that did not.
+"""Shadow models in order: what each user was served by models that knew the user and by models that did not.
 
 To learn what a member's list looks like beside lists that shadow models served the same user, each shadow
 model plays the target in turn and is held against others. A user is inside exactly half of the J shadow
-models, so if only the played one were left out, the number of the others that know him would tell whether the
-played one does. So a user's shadow models are paired, one that knows him with one that does not: both play
-against the other pairs, and every trial compares a list with J/2 - 1 models that know the user and as many
-that do not. A target's list is held against the same numbers, once for each pair left out.
+models, so if only the played one were left out, the number of the others that know the user would tell
+whether the played one does. So a user's shadow models are paired, one that knows them with one that does not:
+both play against the other pairs, and every trial compares a list with J/2 - 1 models that know the user and
+as many that do not. A target's list is held against the same numbers, once for each pair left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,8 +53,8 @@ class Trial:
 
     Args:
         played: one list of each user; its axes are ``U``.
-        reference: lists by R models that did not know the user and, unless the attacker is a stranger to him,
-            by R that did; its axes are ``S R U`` with S sides, outside first.
+        reference: lists by R models that did not know the user and, unless the attacker is a stranger to
+            them, by R that did; its axes are ``S R U`` with S sides, outside first.
         inside: whether the model that served ``played`` knew its users; ``None`` where that is asked.
     """
 
@@ -79,10 +79,10 @@ class Strangers:
 class ShadowTable:
     """Shadow models by side and pair of each user, and what is learned from them.
 
-    The models were trained on the candidates themselves (the auditor's), or on users of the attacker alone: then
-    only models that do not know a user stand in a trial's reference, as of a candidate there are no others. The
-    rich classifier is cross-fitted, over pairs of models or, so that it knows the attacker's users no better than
-    the candidates, over users.
+    The models were trained on the candidates themselves (the auditor's), or on users of the attacker alone:
+    then only models that do not know a user stand in a trial's reference, as of a candidate there are no
+    others. The rich classifier is cross-fitted, over pairs of models or, so that it knows the attacker's
+    users no better than the candidates, over users.
 
     Args:
         space: the attacker's items.
@@ -137,8 +137,8 @@ class ShadowTable:
     def asked(self, items: Int64[np.ndarray, "C k"]) -> tuple[Trial, ...]:
         """Return the trials of served lists.
 
-        There is one for each pair that is left out or, of strangers, one for each run of J/2 - 1 shadow models,
-        each model in as many.
+        There is one for each pair that is left out or, of strangers, one for each run of J/2 - 1 shadow
+        models, each model in as many.
         """
         histories = self.listed.histories if self.strangers is None else self.strangers.histories
         features = rich_features(self.space, histories, items)
@@ -170,7 +170,7 @@ class ShadowTable:
         return _features(self.space, self.strangers.histories, self.strangers.lists)
 
     def _others(self, pair: int) -> Lists:
-        """Return the lists of the other pairs' models: of both sides, or of those that do not know the user."""
+        """Return the other pairs' lists: of both sides, or of the models that do not know the user."""
         known_sides = slice(2 if self.strangers is None else 1)
         return self._shadows[known_sides, np.delete(np.arange(self.n_pairs), pair)]
 
@@ -252,9 +252,9 @@ class Evidence:
 def sides(
     values: Shaped[np.ndarray, "J U X"], inside: Bool[np.ndarray, "J U"]
 ) -> Shaped[np.ndarray, "2 H U X"]:
-    """Return what is told of each model and user by side and pair: of models without the user, then with him.
+    """Return what is told of each model and user by side and pair: first of models without the user.
 
-    The n-th model without a user, in the order of the models, is paired with the n-th model with him.
+    The n-th model without a user, in the order of the models, is paired with the n-th model with them.
 
     Raises:
         ValueError: where a user is not inside half of the models.

@@ -4,8 +4,6 @@ Yue, He, Zeng and McAuley: Black-Box Attacks on Sequential Recommenders via Data
 2021. Zhu et al. (2023, Table 8) compare their attacks with it.
 """
 
-from typing import ClassVar, Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,9 +67,6 @@ class SyntheticQueries(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    lists: ClassVar[bool] = True
-    auxiliary: ClassVar[Literal["none"]] = "none"
-
     times: float = Field(default=30, gt=0)
     length: int = Field(default=50, ge=1)
     cut: bool = True
@@ -115,24 +110,8 @@ class SyntheticQueries(BaseModel):
                 grown or be divided into those to learn from and to stop by.
         """
         lists = self.n_lists(len(knowledge.queried) + len(knowledge.validation))
-        self.attack(knowledge.clone)._checked(lists, knowledge.n_items)
+        self._checked(knowledge, lists)
         return lists
-
-    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> SequentialRecommender:
-        """Return the clone; see :meth:`SyntheticQueriesAttack.steal`."""
-        return self.attack(knowledge.clone).steal(knowledge, oracle, run)
-
-    def attack(self, clone: TrainedSpec) -> "SyntheticQueriesAttack":
-        """Return the attack whose clone is of this model."""
-        return SyntheticQueriesAttack(self, clone)
-
-
-class SyntheticQueriesAttack:
-    """Synthetic queries with their clone's model."""
-
-    def __init__(self, settings: SyntheticQueries, clone: TrainedSpec) -> None:
-        self.settings = settings
-        self.clone = clone
 
     def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> SequentialRecommender:
         """Return the clone; asks for the lists of synthetic histories, as many a call as there are histories.
@@ -142,17 +121,16 @@ class SyntheticQueriesAttack:
             UsageError: before any list is served, where victim or clone read no histories, or histories of
                 that length cannot be read, be grown or be divided into those to learn from and to stop by.
         """
-        settings = self.settings
-        lists = settings.n_lists(len(knowledge.queried) + len(knowledge.validation))
-        clone = self._checked(lists, knowledge.n_items)
+        lists = self.asks(knowledge)
+        clone = self._reader(knowledge.clone)
         oracle.check_reads_histories()
         oracle.check_budget(lists)
         found = synthesised(
             oracle,
             n_items=knowledge.n_items,
             lists=lists,
-            length=settings.length,
-            drawing=settings.drawing,
+            length=self.length,
+            drawing=self.drawing,
             seed=run.seed,
         )
         generator = torch_generator(run.seed, "clone", "initial")
@@ -161,25 +139,25 @@ class SyntheticQueriesAttack:
         log = self._train(network.to(run.device), clone, found, run.child("synthetic queries"))
         return clone.recommender(network, knowledge.known, device=run.device, log=log)
 
-    def _reader(self) -> SequentialSpec:
+    def _reader(self, clone: TrainedSpec) -> SequentialSpec:
         """Return the clone's model, that reads as much as it is meant to."""
-        if isinstance(self.clone, SequentialSpec):
-            if not self.settings.cut:
-                return self.clone
-            max_length = min(self.settings.length, self.clone.max_length)
-            return self.clone.model_copy(update={"max_length": max_length})
+        if isinstance(clone, SequentialSpec):
+            if not self.cut:
+                return clone
+            max_length = min(self.length, clone.max_length)
+            return clone.model_copy(update={"max_length": max_length})
         raise UsageError(
-            f"clone: {self.clone.model!r} knows users by number alone and cannot learn from synthetic "
+            f"clone: {clone.model!r} knows users by number alone and cannot learn from synthetic "
             "histories; take a clone that reads histories (sasrec, stamp, gru4rec)"
         )
 
-    def _checked(self, lists: int, n_items: int) -> SequentialSpec:
-        """Return the clone's model where it can learn from that many lists.
+    def _checked(self, knowledge: Knowledge, lists: int) -> None:
+        """Refuse a clone that cannot learn from that many lists.
 
         Raises:
-            UsageError: where it cannot.
+            UsageError: which says why.
         """
-        clone, length = self._reader(), self.settings.length
+        clone, length, n_items = self._reader(knowledge.clone), self.length, knowledge.n_items
         if length > clone.max_length:
             raise UsageError(
                 f"length={length}: the clone reads the last {clone.max_length} items of a history; lower "
@@ -189,10 +167,9 @@ class SyntheticQueriesAttack:
             raise UsageError(f"length={length}: the catalogue has {n_items} items; lower length")
         if lists <= length:
             raise UsageError(
-                f"times={self.settings.times:g} asks for {lists} lists, of one history of {length} items at "
+                f"times={self.times:g} asks for {lists} lists, of one history of {length} items at "
                 "most, and no history is left to stop by; lower length or raise times"
             )
-        return clone
 
     def _train(
         self, network: SequenceNetwork, clone: SequentialSpec, found: Synthesised, run: Run
@@ -201,10 +178,10 @@ class SyntheticQueriesAttack:
 
         Where that would leave the last one alone, which may be shorter than the others, they change places.
         """
-        settings, n_sequences = self.settings, found.sequences.n_users
-        n_kept = min(max(1, round(settings.validation_share * n_sequences)), n_sequences - 1)
+        n_sequences = found.sequences.n_users
+        n_kept = min(max(1, round(self.validation_share * n_sequences)), n_sequences - 1)
         kept, learned = found[:n_kept], found[n_kept:]
-        if learned.sequences.lengths.max() < settings.length:
+        if learned.sequences.lengths.max() < self.length:
             kept, learned = learned, kept
         judged = kept.prefixes
         judge = clone.recommender(network, judged, device=run.device)
@@ -220,7 +197,7 @@ class SyntheticQueriesAttack:
             excluded=learned.prefixes,
             n_users=n_prefixes,
             n_items=judged.n_items,
-            negatives=settings.negatives,
+            negatives=self.negatives,
             examples=clone.optimisation.epoch_examples,
         )
         objective = PrefixScores(
@@ -228,7 +205,7 @@ class SyntheticQueriesAttack:
             prefixes=Prefixes.all_of(learned.sequences, clone.max_length),
             examples=examples,
             of_scores=stealing_loss(
-                "hinge", "hinge", settings.positive_item_margin, ranking_margin=settings.ranking_margin
+                "hinge", "hinge", self.positive_item_margin, ranking_margin=self.ranking_margin
             ),
         )
         return train(
@@ -236,7 +213,7 @@ class SyntheticQueriesAttack:
             objective,
             validate,
             optimisation=clone.optimisation,
-            stopping=settings.stopping,
+            stopping=self.stopping,
             run=run,
             stage="clone, synthetic queries",
         )

@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from recaudit.attacks.protocol import Knowledge
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
-from recaudit.data.interactions import Interactions
 from recaudit.metrics.ranking import agreement
 from recaudit.models.fitting import fit_node, packed, spec_inputs, unpacked
 from recaudit.models.networks import ItemTable, ItemVectors
 from recaudit.models.protocol import Recommender, TopK
 from recaudit.models.ranking import top_k
-from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec, plain_items
+from recaudit.models.trained import FittedNetwork, ItemVectorMaker, plain_items
 from recaudit.models.training import Stopping, train
 from recaudit.oracle.oracle import Oracle
 from recaudit.pipeline.keys import Artifact
@@ -60,7 +59,7 @@ PAPER: Mapping[tuple[bool, str, bool], tuple[str, int, str]] = {
         f"{_START}, trains on the known histories, then learns from the victim’s lists.",
     ),
 }
-"""Name, order and sentence of what a surrogate uses: interactions, auxiliary data, lists. QSDA is not the paper's."""
+"""Name, order and sentence by what is used: interactions, auxiliary data, lists. QSDA is no paper's."""
 
 
 class Surrogate(BaseModel):
@@ -118,80 +117,60 @@ class Surrogate(BaseModel):
         return len(knowledge.queried) + judges if self.lists else 0
 
     def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
-        """Return the clone; see :meth:`SurrogateAttack.steal`."""
-        return self.attack(knowledge.clone).steal(knowledge, oracle, run)
-
-    def nodes(self, knowledge: Knowledge, run: Run) -> tuple[Node[Any], ...]:
-        """Return the nodes of the auxiliary model and of phase one, where the attack has them."""
-        return self.attack(knowledge.clone).nodes(knowledge, run)
-
-    def attack(self, clone: TrainedSpec) -> "SurrogateAttack":
-        """Return the attack whose clone is of this model."""
-        return SurrogateAttack(self, clone)
-
-
-class SurrogateAttack:
-    """A surrogate with its clone's model."""
-
-    def __init__(self, settings: Surrogate, clone: TrainedSpec) -> None:
-        self.settings = settings
-        self.clone = clone
-
-    def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
         """Return the clone; asks the oracle once for the lists of all queried and validation users.
 
         Raises:
             BudgetExceeded: before any list is served, where the budget does not allow that.
             ValueError: where there are no lists to learn from or to stop by.
         """
-        settings = self.settings
-        if not settings.lists:
+        if not self.lists:
             return self._phase_one(knowledge, run)
         asked = knowledge.queried
-        if not len(asked) or (settings.interactions and not len(knowledge.validation)):
+        if not len(asked) or (self.interactions and not len(knowledge.validation)):
             raise ValueError("learning from lists needs queried users, and validation users to stop by")
-        if settings.interactions:
+        if self.interactions:
             asked = np.concatenate([asked, knowledge.validation])
         lists = oracle.query(Queries(users=knowledge.accounts[asked]))
-        clone = self._phase_one(knowledge, run) if settings.interactions else self._untrained(knowledge, run)
+        clone = self._phase_one(knowledge, run) if self.interactions else self._untrained(knowledge, run)
         return self._phase_two(clone, lists, asked, knowledge, run)
 
     def nodes(self, knowledge: Knowledge, run: Run) -> tuple[Node[Any], ...]:
         """Return the nodes whose results the attack takes and other attacks may share."""
-        auxiliary = () if self.settings.auxiliary == "none" else (self._auxiliary_node(knowledge, run),)
-        return (*auxiliary, *((self._phase_one_node(knowledge, run),) if self.settings.interactions else ()))
+        auxiliary = () if self.auxiliary == "none" else (self._auxiliary_node(knowledge, run),)
+        return (*auxiliary, *((self._phase_one_node(knowledge, run),) if self.interactions else ()))
 
-    def _restored(self, artifact: Artifact, known: Interactions, run: Run) -> FittedNetwork:
-        """Return the clone of the ``known`` users that ``artifact`` was packed from."""
+    def _restored(self, artifact: Artifact, knowledge: Knowledge, run: Run) -> FittedNetwork:
+        """Return the clone that ``artifact`` was packed from."""
+        known = knowledge.known
 
         def make_items(name: str, table: nn.Parameter) -> ItemVectors:
-            if self.settings.auxiliary != "attention":
+            if self.auxiliary != "attention":
                 return plain_items(name, table)
             # What the artifact holds takes the place of all these values.
             return FusedItems(table, table.detach().clone(), torch_generator(0))
 
-        network = self.clone.network(known.n_users, known.n_items, torch_generator(0), make_items)
+        network = knowledge.clone.network(known.n_users, known.n_items, torch_generator(0), make_items)
         network.load_state_dict(dict(artifact.tensors))
         network.eval()
-        clone = self.clone.recommender(network, known)
+        clone = knowledge.clone.recommender(network, known)
         unpacked(clone, artifact, run)
         return clone
 
     def _untrained(self, knowledge: Knowledge, run: Run) -> FittedNetwork:
         known, generator = knowledge.known, torch_generator(run.seed, "clone", "initial")
         make_items = self._item_maker(knowledge, run)
-        network = self.clone.network(known.n_users, known.n_items, generator, make_items)
-        return self.clone.recommender(network.to(run.device), known, device=run.device)
+        network = knowledge.clone.network(known.n_users, known.n_items, generator, make_items)
+        return knowledge.clone.recommender(network.to(run.device), known, device=run.device)
 
     def _item_maker(self, knowledge: Knowledge, run: Run) -> ItemVectorMaker:
         """Return what makes the clone's item vectors, training the auxiliary model where it is needed."""
-        if self.settings.auxiliary == "none":
+        if self.auxiliary == "none":
             return plain_items
         tables = self._auxiliary_tables(knowledge, run)
         common = None if knowledge.common is None else torch.tensor(knowledge.common)
 
         def make_items(name: str, table: nn.Parameter) -> ItemVectors:
-            if self.settings.auxiliary == "initial":
+            if self.auxiliary == "initial":
                 begin = tables[name].clone() if common is None else tables[name].where(common[:, None], table)
                 return ItemTable(nn.Parameter(begin.detach()))
             generator = torch_generator(run.seed, "clone", "attention", name)
@@ -200,7 +179,7 @@ class SurrogateAttack:
         return make_items
 
     def _auxiliary_node(self, knowledge: Knowledge, run: Run) -> Node[Recommender]:
-        return fit_node(self.clone, knowledge.auxiliary, run.child("auxiliary"), of="auxiliary users")
+        return fit_node(knowledge.clone, knowledge.auxiliary, run.child("auxiliary"), of="auxiliary users")
 
     def _auxiliary_tables(self, knowledge: Knowledge, run: Run) -> Mapping[str, Tensor]:
         """Return the item vectors of a model of the clone's kind, trained on the auxiliary data."""
@@ -210,8 +189,8 @@ class SurrogateAttack:
 
     def _phase_one_node(self, knowledge: Knowledge, run: Run) -> Node[FittedNetwork]:
         """Return the node that trains on interactions; attacks that share this phase share its result."""
-        spec = self.clone.model_copy(update={"stopping": self.settings.stopping})
-        known, auxiliary = knowledge.known, self.settings.auxiliary
+        spec = knowledge.clone.model_copy(update={"stopping": self.stopping})
+        known, auxiliary = knowledge.known, self.auxiliary
         inputs = {
             "spec": spec_inputs(spec),
             "auxiliary": auxiliary,
@@ -233,7 +212,7 @@ class SurrogateAttack:
             inputs=inputs,
             needs={} if auxiliary == "none" else {"auxiliary": self._auxiliary_node(knowledge, run)},
             compute=compute,
-            codec=Codec(pack=packed, unpack=lambda artifact: self._restored(artifact, known, run)),
+            codec=Codec(pack=packed, unpack=lambda artifact: self._restored(artifact, knowledge, run)),
             label=f"training a {spec.model} clone on interactions",
         )
 
@@ -245,9 +224,9 @@ class SurrogateAttack:
         self, clone: FittedNetwork, lists: TopK, asked: np.ndarray, knowledge: Knowledge, run: Run
     ) -> FittedNetwork:
         """Fine-tune on the queried users' lists; ``lists`` are the ``asked`` users', queried ones first."""
-        settings, known = self.settings, knowledge.known
+        known = knowledge.known
         n_queried = len(knowledge.queried)
-        judges = slice(n_queried, None) if settings.interactions else slice(None)
+        judges = slice(n_queried, None) if self.interactions else slice(None)
         judged_users, judged_lists = asked[judges], lists.items[judges]
 
         def validate() -> float:
@@ -257,19 +236,19 @@ class SurrogateAttack:
         examples = ListedItems(
             users=knowledge.queried,
             lists=lists.items[:n_queried],
-            excluded=known if settings.interactions else None,
+            excluded=known if self.interactions else None,
             n_users=known.n_users,
             n_items=known.n_items,
-            negatives=settings.negatives,
-            examples=self.clone.optimisation.epoch_examples,
+            negatives=self.negatives,
+            examples=knowledge.clone.optimisation.epoch_examples,
         )
-        loss = stealing_loss(settings.ranking_loss, settings.positive_item_loss, settings.margin)
+        loss = stealing_loss(self.ranking_loss, self.positive_item_loss, self.margin)
         clone.log = train(
             clone.network,
-            self.clone.pair_objective(clone.network, known, examples, loss),
+            knowledge.clone.pair_objective(clone.network, known, examples, loss),
             validate,
-            optimisation=self.clone.optimisation,
-            stopping=settings.lists_stopping,
+            optimisation=knowledge.clone.optimisation,
+            stopping=self.lists_stopping,
             run=run.child("phase two"),
             stage="clone, lists",
         )

@@ -15,6 +15,7 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.membership import MembershipSplit
 from recaudit.models.fitting import fit_node, fold_node
 from recaudit.models.protocol import Recommender, RecommenderSpec
+from recaudit.models.zoo.lfm import LFM
 from recaudit.oracle.serving import FOLDING, Service, Serving, served
 from recaudit.pipeline.keys import Artifact
 from recaudit.pipeline.node import Codec, Node, key_values
@@ -33,7 +34,7 @@ class Population:
     """A model to fit.
 
     Args:
-        name: what it is called in stages.
+        name: its name in labels and random streams.
         spec: its hyperparameters.
         trained: numbers of the users that it is trained on, ascending.
         served: numbers of the users who are served by it.
@@ -82,7 +83,7 @@ class MembershipModels:
 
     def _drawn_up(self) -> Iterator[Population]:
         split = self.split
-        shadow = self.spec.shadow_spec(self.victim)
+        shadow = self.spec.shadow or self.victim
         yield Population(
             name=VICTIM,
             spec=self.victim,
@@ -98,7 +99,7 @@ class MembershipModels:
             trained=split.shadow_users[split.shadow_members],
             served=split.shadow_users,
         )
-        needed = {source for rung in self.spec.rungs().values() for source in rung.needs}
+        needed = {source for rung in self.spec.settings.values() for source in rung.needs}
         for kind, users in (("auditor", split.candidates), ("own", split.shadow_users)):
             if kind in needed:
                 also = () if kind == "auditor" else split.candidates
@@ -106,8 +107,9 @@ class MembershipModels:
                 for number, half in enumerate(self._halves(kind, users)):
                     name = f"{kind} {number}"
                     yield Population(name=name, spec=shadow, trained=half, served=served_)
+        vectors = LFM(embedding_size=self.spec.vectors)
         of = split.others if self.spec.vectors_of == "others" else split.shadow_users
-        yield Population(name=VECTORS, spec=self.spec.vectors_spec(), trained=of, served=of)
+        yield Population(name=VECTORS, spec=vectors, trained=of, served=of)
 
     def _halves(self, kind: str, users: Int64[np.ndarray, "U"]) -> Iterator[Int64[np.ndarray, "_"]]:
         """Yield random halves of ``users``: each user is in one of every two."""

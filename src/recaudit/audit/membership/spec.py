@@ -1,18 +1,18 @@
 """What the membership part of an audit is to measure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from recaudit.attacks.membership.attacks import DEFAULT_ATTACKS
 from recaudit.attacks.membership.classifiers import Boosting
 from recaudit.attacks.protocol import MembershipAttack
 from recaudit.attacks.registry import MEMBERSHIP_ATTACKS, configured
 from recaudit.data.membership import MembershipSplitSpec
+from recaudit.errors import UsageError
 from recaudit.models.protocol import RecommenderSpec
-from recaudit.models.registry import model_spec
-from recaudit.models.zoo.lfm import LFM
+from recaudit.models.registry import model_of
 from recaudit.oracle.defences import MembershipDefence
 from recaudit.oracle.serving import Serving
 
@@ -20,83 +20,105 @@ __all__ = ["MembershipSpec"]
 
 
 class MembershipSpec(BaseModel):
-    """Membership inference: who is attacked, with what, and how strangers are served.
+    """Membership inference: who is attacked, with what, and how users are served."""
 
-    Args:
-        serving: ways to serve users, each measured by itself; the first one is the headline, and the one that
-            limits are held against. Or one text, separated by commas. A model that reads histories is shown a
-            stranger's as it is shown a member's: nothing is estimated, and ``fold-in`` and
-            ``everyone-folded`` are the same service.
-        attacks: names of membership attacks, likewise. The blind panel comes with every audit.
-        settings: by attack, what differs from the attack's own settings.
-        rich: the classifier of rich list features, which several attacks share.
-        shadows: shadow models of those attacks that compare several, an even number: each attacked user is
-            in the training data of half of them.
-        shadow: the attacker's model, with its ``model``, whose name alone stands for its defaults; the
-            victim's where it is left out.
-        vectors: length of the item vectors, of an implicit latent factor model of the attacker's own data.
-        vectors_of: whose histories those are: ``others``, users who are neither attacked nor in a shadow
-            model, as in Zhang et al. (2021); ``shadow``, the users of the shadow models.
-        split: who is attacked, and who are the attacker's own users.
-        defence: what blurs the lists that models serve, the attacker's own alike: he knows the defence.
-        null: measure the null control too.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+    )
 
     serving: tuple[Serving, ...] = Field(default=("everyone-folded", "popular", "fold-in"), min_length=1)
+    """Ways to serve users, separated by commas, each measured by itself; the first one is the headline, and the
+    one that limits are held against. A model that reads histories is shown those of members and strangers
+    alike: nothing is estimated, and ``fold-in`` and ``everyone-folded`` are the same service."""
+
     attacks: tuple[str, ...] = Field(default=DEFAULT_ATTACKS, min_length=1)
-    settings: dict[str, dict[str, Any]] = {}
+    """Names of membership attacks, or one text, separated by commas. The blind panel comes with every audit."""
+
+    settings: dict[str, MembershipAttack] = Field(default={}, validate_default=True)
+    """By membership attack, what differs from the attack's own settings. The spec holds the attacks that run,
+    in their order."""
+
     rich: Boosting = Boosting()
+    """The classifier of rich list features, which several attacks share."""
+
     shadows: int = Field(default=8, ge=4)
-    shadow: dict[str, Any] | None = None
+    """Shadow models of the attacks that compare several, an even number: each attacked user is in the training
+    data of half of them."""
+
+    shadow: RecommenderSpec | None = Field(default=None, validate_default=True)
+    """The model of the attacker's shadow models: a model's name, or its hyperparameters with their ``model``;
+    the victim's where left out."""
+
     vectors: int = Field(default=50, ge=1)
+    """Length of the item vectors, of an implicit latent factor model of the attacker's own data."""
+
     vectors_of: Literal["others", "shadow"] = "others"
+    """Whose histories those data are: ``others``, users who are neither attacked nor in a shadow model, as in
+    Zhang et al. (2021); ``shadow``, the users of the shadow models."""
+
     split: MembershipSplitSpec = MembershipSplitSpec()
+    """Who is attacked, and who are the attacker's own users."""
+
     defence: MembershipDefence = MembershipDefence()
+    """Blurs the lists that models serve, those of the attacker's models too: the attacker knows the defence."""
+
     null: bool = True
+    """Measure the null control too."""
 
     @field_validator("serving", "attacks", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
-    @field_validator("shadow", mode="before")
+    @field_validator("serving", "attacks")
     @classmethod
-    def _shadow_alone(cls, value: object) -> object:
-        if isinstance(value, BaseModel):
-            return value.model_dump(mode="json")
-        return {"model": value} if isinstance(value, str) else value
+    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is named twice; name it once")
+        return names
 
-    @model_validator(mode="after")
-    def _all_known(self) -> "MembershipSpec":
-        if self.shadows % 2:
+    @field_validator("settings", mode="plain")
+    @classmethod
+    def _attacks(cls, value: object, info: Any) -> object:
+        return _attacks(info.data.get("attacks", ()), value)
+
+    @field_validator("shadows")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
             raise ValueError(
-                f"shadows: found {self.shadows}; an even number puts each attacked user into the training "
-                "data of half of them"
+                f"found {value}; an even number puts each attacked user into the training data of half of them"
             )
-        for key, names in (("serving", self.serving), ("attacks", self.attacks)):
-            twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
-            if twice is not None:
-                raise ValueError(f"{key}: {twice!r} is named twice; name it once")
-        self.rungs()
-        return self
+        return value
 
-    def rungs(self) -> Mapping[str, MembershipAttack]:
-        """Return the attacks by name, in order."""
-        found: dict[str, MembershipAttack] = {}
-        for key, names in (("attacks", self.attacks), ("settings", self.settings)):
-            for name in names:
-                MEMBERSHIP_ATTACKS.find(name, where=key)
-        for name in self.attacks:
-            given = self.settings.get(name, {})
-            found[name] = configured(MEMBERSHIP_ATTACKS[name], given, where=f"settings.{name}")
-        return found
+    @field_validator("shadow", mode="plain")
+    @classmethod
+    def _shadow(cls, value: object) -> object:
+        return None if value is None else model_of(value, where="membership.shadow")
 
-    def shadow_spec(self, victim: RecommenderSpec) -> RecommenderSpec:
-        """Return the hyperparameters of the attacker's models: the victim's where none are given."""
-        return victim if self.shadow is None else model_spec(self.shadow, where="membership.shadow")
 
-    def vectors_spec(self) -> LFM:
-        """Return the model whose item vectors the attacks see items by."""
-        return LFM(embedding_size=self.vectors)
+def _attacks(names: Sequence[str], settings: object) -> dict[str, MembershipAttack]:
+    """Return the attacks by name, in order; settings of an attack that does not run are left out.
+
+    Raises:
+        UsageError: where a name or a key is unknown.
+    """
+    where = "membership.settings"
+    if not isinstance(settings, Mapping):
+        raise UsageError(f"{where}: expected settings by attack; found {settings!r:.80}")
+    found: dict[str, MembershipAttack] = {}
+    for name in (*names, *settings):
+        own = MEMBERSHIP_ATTACKS.find(name, where="membership.attacks" if name in names else where)
+        given = settings.get(name, {})
+        if isinstance(given, BaseModel) and isinstance(given, MembershipAttack):
+            found[name] = given
+        elif isinstance(given, Mapping):
+            found[name] = configured(own, given, where=f"{where}.{name}")
+        else:
+            raise UsageError(f"{where}.{name}: expected a mapping of settings; found {given!r:.80}")
+    return {name: found[name] for name in names}

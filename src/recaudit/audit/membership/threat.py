@@ -60,13 +60,13 @@ class Membership:
         self.split = _split(data, self.spec.split, run.seed)
         self._data = data
         self._cache = run.cache
-        self._rungs = self.spec.rungs()
-        self.models = MembershipModels(self.spec, spec.victim_spec(), self.split, k=spec.k, run=self.run)
+        self._rungs = self.spec.settings
+        self.models = MembershipModels(self.spec, spec.victim_model, self.split, k=spec.k, run=self.run)
         self._check()
 
     def _check(self) -> None:
         """Refuse what would fail after hours of training."""
-        models = (self.models.victim, self.spec.shadow_spec(self.models.victim))
+        models = (self.models.victim, self.spec.shadow or self.models.victim)
         alone = next((model for model in models if not isinstance(model, FoldsIn)), None)
         if self.models.folds and alone is not None:
             raise UsageError(
@@ -160,9 +160,9 @@ class Membership:
         everybody = Queries(users=np.arange(len(self.split.candidates)))
 
         def compute() -> Inferred:
+            oracle = self._oracle(serving)  # before the clock: the attack does not pay for the victim
             with self._cache.clock() as seconds:
                 scorer = rung.learn(self._cache.get(evidence), seed)
-                oracle = self._oracle(serving)
                 scores = {name: scorer(oracle.query(everybody).items)}
                 cost = round(seconds(), 3)
             if self.spec.null:

@@ -17,9 +17,9 @@ def afforded(
 ) -> Knowledge:
     """Return what attackers know where the budget allows the lists of some of the queried users only.
 
-    Where an attack would ask for more lists than the budget, as many queried users stay as it allows beside the
-    validation users' lists. They are drawn at random, and a greater budget keeps those of a smaller one: user
-    numbers follow the ids of the file, which may tell early users from late ones.
+    Where an attack would ask for more lists than the budget, as many queried users stay as it allows beside
+    the validation users' lists. They are drawn at random, and a greater budget keeps those of a smaller one:
+    user numbers follow the ids of the file, which may tell early users from late ones.
 
     Args:
         knowledge: what attackers know without a budget.
@@ -28,8 +28,8 @@ def afforded(
         target: the fingerprint of the target's interactions; it names the random stream.
 
     Raises:
-        UsageError: where an attack cannot be carried out with this knowledge, or within the budget; told here,
-            before hours of training.
+        UsageError: where an attack cannot be carried out with this knowledge, or within the budget; told
+            here, before hours of training.
     """
     whole = {name: _asked(name, attack, knowledge) for name, attack in attacks.items()}
     if budget is None or max(whole.values(), default=0) <= budget:

@@ -59,8 +59,8 @@ class _Rows:
         self.k = spec.k
         self.same_users = spec.saved_victim is not None and len(seeds) > 1
         self.rows: list[Row] = []
-        self.common = {"data": name, "victim": spec.victim_spec().model}
-        self.clone = spec.clone_spec().model
+        self.common = {"data": name, "victim": spec.victim_model.model}
+        self.clone = spec.clone.model
         self.agreements: dict[tuple[str, str], Row] = {}
 
     def _add(self, attack: str, users: str, metric: str, ends: tuple[float | None, ...]) -> Row:

@@ -1,7 +1,8 @@
 """The stealing attacks of an audit by name: which there are, and what each is set to."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel
 
 from recaudit.attacks.protocol import StealingAttack
 from recaudit.attacks.registry import STEALING_ATTACKS, configured
@@ -13,16 +14,14 @@ from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.validation import validated
 
-__all__ = ["check_histories_read", "merged", "stealing_attacks"]
-
-NAMED = STEALING_ATTACKS
+__all__ = ["check_histories_read", "stealing_attacks"]
 
 SYNTHETIC = frozenset(SyntheticQueries.model_fields) - frozenset(Surrogate.model_fields)
 """Keys by which the settings of a new name are told to be of synthetic queries."""
 
 
 def stealing_attacks(
-    names: Sequence[str], settings: Mapping[str, Mapping[str, Any]], *, reserved: Iterable[str]
+    names: Sequence[str], settings: object, *, reserved: Sequence[str]
 ) -> dict[str, StealingAttack]:
     """Return the attacks by name, in order.
 
@@ -31,33 +30,38 @@ def stealing_attacks(
 
     Args:
         names: the attacks to run.
-        settings: by attack, what differs from its own.
+        settings: by attack, an attack, or what differs from the attack's own settings. Settings of a known
+            attack that does not run are left out.
         reserved: names of rows that no attack may have.
 
     Raises:
         UsageError: where a name or a key is unknown, or a name is reserved.
     """
-    found: dict[str, StealingAttack] = {}
+    if not isinstance(settings, Mapping):
+        raise UsageError(f"settings: expected settings by attack; found {settings!r:.80}")
     for name in names:
         if name in reserved:
             raise UsageError(f"attacks: {name!r} names a row of every audit; choose another name")
-        if name not in NAMED and name not in settings:
-            raise UsageError(f"attacks: unknown attack {name!r}{nearest(name, NAMED)}")
-        given = settings.get(name, {})
-        if name in NAMED:
-            found[name] = configured(NAMED[name], given, where=f"settings.{name}")
-        else:
-            kind: type[Surrogate | SyntheticQueries] = (
-                SyntheticQueries if SYNTHETIC & set(given) else Surrogate
-            )
-            found[name] = validated(kind, given, where=f"settings.{name}")
+        if name not in settings:
+            STEALING_ATTACKS.find(name, where="attacks")
     for name in settings:
-        # Settings of a named attack that is not run now are left for when it is.
-        if name not in names and name not in NAMED:
-            raise UsageError(
-                f"settings: attack {name!r} is not among attacks{nearest(name, {*names, *NAMED})}"
-            )
-    return found
+        if name not in names and name not in STEALING_ATTACKS:
+            known = {*names, *STEALING_ATTACKS}
+            raise UsageError(f"settings: attack {name!r} is not among attacks{nearest(str(name), known)}")
+    found = {name: _attack(name, settings.get(name, {})) for name in (*names, *settings)}
+    return {name: found[name] for name in names}
+
+
+def _attack(name: str, given: object) -> StealingAttack:
+    where = f"settings.{name}"
+    if isinstance(given, BaseModel) and isinstance(given, StealingAttack):
+        return given
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{where}: expected a mapping of settings; found {given!r:.80}")
+    if name in STEALING_ATTACKS:
+        return configured(STEALING_ATTACKS[name], given, where=where)
+    kind: type[Surrogate | SyntheticQueries] = SyntheticQueries if SYNTHETIC & set(given) else Surrogate
+    return validated(kind, given, where=where)
 
 
 def check_histories_read(
@@ -84,12 +88,3 @@ def check_histories_read(
                 f"settings.{name}.length: {settings.length} items, but the clone reads a history's last "
                 f"{clone.max_length}; lower length or raise clone.max_length"
             )
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over``'s values in place, mapping within mapping."""
-    found = dict(base)
-    for key, value in over.items():
-        nested = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = merged(found[key], value) if nested else value
-    return found

@@ -38,8 +38,9 @@ NO_LISTS = Ledger(lists=0, users=0, items=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """The victim's lists: as its model makes them, and as they are served after the defence."""
+    """The victim and its lists: as its model makes them, and as they are served after the defence."""
 
+    victim: Recommender
     undefended: TopK
     lists: TopK
 
@@ -77,9 +78,9 @@ class Stealing:
         self.spec = spec
         self.run = run
         self.split: Split = split_for(spec, data, run.seed)
-        self._settings = spec.surrogates()
-        self._victim_spec = spec.victim_spec()
-        self._clone_spec = spec.clone_spec()
+        self._settings = spec.settings
+        self._victim_spec = spec.victim_model
+        self._clone_spec = spec.clone
         self.knowledge = self._known()
         self.queried = self.knowledge.queried
         self.roles = {
@@ -159,11 +160,13 @@ class Stealing:
 
     def _serving(self, whom: str, users: Int64[np.ndarray, "U"]) -> Node[Served]:
         def compute() -> Served:
-            victim = FittedVictim(recommender=self.run.cache.get(self.victim), seen=self.split.target)
+            victim = self.run.cache.get(self.victim)
             queries = Queries(users=users)
-            undefended = victim.recommend(queries, self.spec.k)
+            undefended = FittedVictim(recommender=victim, seen=self.split.target).recommend(
+                queries, self.spec.k
+            )
             lists = undefended if self._defence is None else self._defence.apply(queries, undefended)
-            return Served(undefended=undefended, lists=lists)
+            return Served(victim=victim, undefended=undefended, lists=lists)
 
         return Node(
             kind="served",
@@ -255,6 +258,8 @@ class Stealing:
         cache, k = self.run.cache, self.spec.k
         served = cache.get(self._served)
         with cache.clock() as seconds:
+            if row == VICTIM:  # the clock counts what the victim's training took; no other row pays for it
+                cache.get(self.victim)
             answer = self._answer(row, served)
             cost = {} if row in (FLOOR, CONSTANT) else _cost(seconds(), answer.log)
         values = values_of(served.lists, answer.lists, self.split, self._users, self.roles)
@@ -270,7 +275,7 @@ class Stealing:
         """Return what a row serves to the judged users."""
         cache, target, k, users = self.run.cache, self.split.target, self.spec.k, self._users
         if row == VICTIM:
-            return Answer(lists=served.lists, log=cache.get(self.victim).log)
+            return Answer(lists=served.lists, log=served.victim.log)
         if row == FLOOR:
             return Answer(lists=top_k(Popularity().fit(target, self.run), users, target, k))
         if row == CONSTANT:
@@ -281,16 +286,16 @@ class Stealing:
         if row == AUXILIARY:
             clone, ledger = cache.get(self._fitted[row]), NO_LISTS
         else:
-            clone, ledger = self._steal(row)
+            clone, ledger = self._steal(row, served.victim)
         histories = self.knowledge.known if self._unseen is None else target.of_users(users)
         lists = top_k(reading(clone, histories), np.arange(histories.n_users), histories, k)
         return Answer(lists=lists, log=clone.log, ledger=ledger)
 
-    def _steal(self, name: str) -> tuple[Recommender, Ledger]:
+    def _steal(self, name: str, victim: Recommender) -> tuple[Recommender, Ledger]:
         """Return an attack's clone and what it asked for."""
         split, attack = self.split, self._settings[name]
         oracle = Oracle(
-            FittedVictim(recommender=self.run.cache.get(self.victim), seen=split.target),
+            FittedVictim(recommender=victim, seen=split.target),
             allowed=split.known[np.concatenate([self.queried, split.validation])],
             k=self.spec.k,
             budget=self.spec.queries,

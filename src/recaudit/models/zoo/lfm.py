@@ -100,7 +100,8 @@ class LFM(BaseModel):
         name="lfm",
         label="LFM",
         order=60,
-        sentence="Latent factor model trained by plain gradient descent on squared error (Koren et al. 2009).",
+        sentence="Latent factor model trained by plain gradient descent on squared error (Koren et al. "
+        "2009).",
     )
 
     model: Literal["lfm"] = "lfm"

@@ -1,7 +1,8 @@
-"""Stages as tasks of a Ray cluster: each task has one CPU, and a GPU where stages run on one.
+"""Tasks on a Ray cluster: each task has one CPU, and a GPU where the audit computes on one.
 
 Ray is an extra, ``recaudit[ray]``, and imported only when a pool is made. What a task reads and writes is its
-own affair: recaudit's stages use the store, which every node must see under the same path (docs/cluster.md).
+own affair: recaudit's tasks use the store, which every machine must see under the same path
+(docs/cluster.md).
 """
 
 import importlib
@@ -144,7 +145,7 @@ def _own(ray: ModuleType, error: BaseException) -> BaseException:
     if isinstance(error, ray.exceptions.RayError):
         lost = TaskLost(
             f"Ray gave a task up ({type(error).__name__}, after up to {RETRIES} retries); "
-            f"finished stages are kept, a rerun takes up from there: {str(error).strip()}"
+            f"finished results are kept, a rerun takes up from there: {str(error).strip()}"
         )
         lost.__cause__ = error
         return lost

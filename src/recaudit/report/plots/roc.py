@@ -1,23 +1,30 @@
 """The ROC curves of membership attacks as SVG for the page: linear, and log-log for the rates that matter."""
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from recaudit.report.figures import BAND, FIRST, INK, MUTED, RULE, SECOND, SETTINGS, THIRD, WIDE, themed
-from recaudit.report.membership_rows import BLIND, Block
-from recaudit.report.membership_words import serving_title
+from recaudit.report.plots.style import (
+    BAND,
+    FIRST,
+    INK,
+    MUTED,
+    RULE,
+    SECOND,
+    THIRD,
+    WIDE,
+    canvas_of,
+    svg,
+)
 from recaudit.report.result import Curve
-from recaudit.report.rows import Row, number, printable, share
+from recaudit.report.views import Served, non_members
+from recaudit.vocabulary import BLIND, DECIMALS, PERCENT, printable
 
-__all__ = ["roc_picture"]
+__all__ = ["roc_plot"]
 
 # Below a thousandth even large audits have no stranger left to name.
 _FLOOR = 1e-3
@@ -31,75 +38,73 @@ class _Drawn:
 
     label: str
     curve: Curve
-    row: Row | None
-    colour: str
-    dashes: tuple[float, ...]
-    width: float
+    auc: float | None = None
+    found: float | None = None
+    colour: str = MUTED
+    dashes: tuple[float, ...] = ()
+    width: float = 0.8
     band: bool = False
 
 
-def roc_picture(block: Block, non_members: int | None, width: int, name: str) -> str:
+def roc_plot(block: Served, width: int, name: str) -> str:
     """Return the ROC curves under one way of serving: two panels side by side, or one above the other.
 
-    Told apart are the strongest attack with its band, the strongest one without retraining, the published
-    one and the best blind detector; thin lines are the other attacks.
+    Told apart are the strongest attack with its band, the strongest one without retraining, the first attack
+    in order and the best blind detector; thin lines are the other attacks.
 
     Args:
-        block: the figures and curves.
-        non_members: how many candidates are none; in the log-log panel less than one of them is shaded.
+        block: the figures and curves; in the log-log panel less than one stranger is shaded.
         width: width in pixels, ``WIDE`` or ``NARROW``.
-        name: what the ids in the picture begin with; unique in the page.
+        name: what the ids in the plot begin with; unique in the page.
     """
     named, others = _chosen(block)
+    strangers = non_members(block.result)
     beside = width >= WIDE
     one = _TOP + _SIDE + _BOTTOM
     height = one if beside else 2 * one + 10
     second = (width - _SIDE - _RIGHT, 0) if beside else (_LEFT, one + 10)
-    with matplotlib.rc_context(SETTINGS):
-        canvas = Canvas(figsize=(width / 72, height / 72))
+    with canvas_of(width, height) as canvas:
         for log, (left, down) in ((False, (_LEFT, 0)), (True, second)):
             box = (left / width, 1 - (down + _TOP + _SIDE) / height, _SIDE / width, _SIDE / height)
             axes = canvas.add_axes(box)
             _frame(axes, log=log)
-            if log and non_members and 1 / non_members > _FLOOR:
-                axes.axvspan(_FLOOR, 1 / non_members, color=BAND, linewidth=0, zorder=0)
+            if log and strangers and 1 / strangers > _FLOOR:
+                axes.axvspan(_FLOOR, 1 / strangers, color=BAND, linewidth=0, zorder=0)
             for curve in others:
-                _line(axes, _drawn(curve, "", None, (MUTED, (), 0.8)))
+                _line(axes, _Drawn(label="", curve=curve))
             for drawn in named:
                 _line(axes, drawn)
             _key(axes, named, log=log, others=bool(others))
-        text = io.StringIO()
-        canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    title = f"ROC curves of the membership attacks: {serving_title(block.serving)}"
-    return themed(text.getvalue(), name, title, _in_words(named))
+        title = f"ROC curves of the membership attacks: {block.title}"
+        return svg(canvas, name, title, _in_words(named))
 
 
-def _chosen(block: Block) -> tuple[list[_Drawn], list[Curve]]:
+def _chosen(block: Served) -> tuple[list[_Drawn], list[Curve]]:
     """Return the curves that are told apart, and the rest."""
     left = {curve.attack: curve for curve in reversed(block.curves)}
-    panel = [row for row in block.blind if row.attack in left]
-    best = block.best_blind if block.best_blind in panel else None
-    blind = next((row for row in panel if row.label == "best single feature"), best)
-    rows = [
-        (block.strongest, (FIRST, (), 2.4)),
-        (block.strongest_without_retraining, (THIRD, (7.0, 2.0, 1.5, 2.0), 1.8)),
-        (block.attack("difference"), (SECOND, (5.0, 2.5), 1.8)),
-        (blind, (INK, (1.5, 1.8), 1.8)),
-    ]
+    learned = f"{BLIND}best single feature"
+    looks = (
+        (block.strongest, FIRST, (), 2.4),
+        (block.strongest_without_retraining, THIRD, (7.0, 2.0, 1.5, 2.0), 1.8),
+        (next(iter(block.attacks), None), SECOND, (5.0, 2.5), 1.8),
+        (learned if learned in left else block.best_blind, INK, (1.5, 1.8), 1.8),
+    )
     named = []
-    for place, (row, style) in enumerate(rows):
-        if row is not None and row.attack in left:
-            label = f"blind: {row.label}" if row is blind else row.label
-            label = label.replace("best single feature", "best feature")
-            named.append(_drawn(left.pop(row.attack), label, row, style, band=place == 0))
+    for place, (row, colour, dashes, width) in enumerate(looks):
+        if row is not None and row in left:
+            named.append(
+                _Drawn(
+                    label=block.label(row).replace("best single feature", "best feature"),
+                    curve=left.pop(row),
+                    auc=block.value(row, "auc"),
+                    found=block.value(row, "tpr@0.01"),
+                    colour=colour,
+                    dashes=dashes,
+                    width=width,
+                    band=place == 0,
+                )
+            )
     return named, [curve for attack, curve in left.items() if not attack.startswith(BLIND)]
-
-
-def _drawn(
-    curve: Curve, label: str, row: Row | None, style: tuple[str, tuple[float, ...], float], band: bool = False
-) -> _Drawn:
-    colour, dashes, width = style
-    return _Drawn(label=label, curve=curve, row=row, colour=colour, dashes=dashes, width=width, band=band)
 
 
 def _frame(axes: Axes, *, log: bool) -> None:
@@ -155,9 +160,10 @@ def _line(axes: Axes, drawn: _Drawn) -> None:
 
 def _key(axes: Axes, named: Sequence[_Drawn], *, log: bool, others: bool) -> None:
     """Name the lines below the diagonal, where no curve that is better than chance comes."""
-    metric = "tpr@0.01" if log else "auc"
-    told = sorted(named, key=lambda one: -(_value(one, metric) or 0.0))
-    entries = [(one.label, one.colour, one.dashes, one.width, _value(one, metric)) for one in told]
+    entries: list[tuple[str, str, tuple[float, ...], float, float | None]] = [
+        (one.label, one.colour, one.dashes, one.width, one.found if log else one.auc)
+        for one in sorted(named, key=lambda one: -((one.found if log else one.auc) or 0.0))
+    ]
     if others:
         entries.append(("other attacks", MUTED, (), 0.8, None))
     bottom = 12 / _SIDE
@@ -170,7 +176,7 @@ def _key(axes: Axes, named: Sequence[_Drawn], *, log: bool, others: bool) -> Non
             line.set_dashes(dashes)
         _say(axes, 0.4, height, textwrap.shorten(label, 22, placeholder="…") or "…", INK)
         if value is not None:
-            _say(axes, 0.98, height, share(value) if log else number(value, 3), INK, right=True)
+            _say(axes, 0.98, height, (PERCENT if log else DECIMALS).text(value), INK, right=True)
     top = bottom + len(entries) * _KEY_STEP / _SIDE
     _say(axes, 0.98, top, "found at 1 %" if log else "AUC", MUTED, right=True)
 
@@ -182,14 +188,10 @@ def _say(axes: Axes, x: float, y: float, words: str, colour: str, *, right: bool
     )
 
 
-def _value(drawn: _Drawn, metric: str) -> float | None:
-    return None if drawn.row is None else drawn.row.value(metric, "candidates")
-
-
 def _in_words(named: Sequence[_Drawn]) -> str:
     """Return what the picture shows as text, for those who do not see it."""
-    lines = []
-    for one in named:
-        auc, found = _value(one, "auc"), share(_value(one, "tpr@0.01"))
-        lines.append(f"{printable(one.label)}: AUC {number(auc, 3)}, {found} of members found at 1 %")
-    return "; ".join(lines) + "."
+    told = (
+        f"{printable(one.label)}: AUC {DECIMALS.text(one.auc)}, {PERCENT.text(one.found)} of members found at 1 %"
+        for one in named
+    )
+    return "; ".join(told) + "."

@@ -23,8 +23,8 @@ from recaudit.errors import UsageError
 from recaudit.pipeline import Artifact, Key, Store
 from recaudit.pipeline import keys as module
 
-STAGE = Key(kind="model", inputs={"spec": {"model": "bpr", "reg": 0.0}, "seed": 3, "none": None})
-PIECE = Artifact(
+KEY = Key(kind="model", inputs={"spec": {"model": "bpr", "reg": 0.0}, "seed": 3, "none": None})
+ARTIFACT = Artifact(
     tensors={
         "users": torch.tensor([[1.5, -0.0], [float("nan"), float("-inf")]]),
         "numbers": torch.arange(6).reshape(2, 3),
@@ -43,7 +43,7 @@ def fail(line: str) -> None:
     raise AssertionError(line)
 
 
-def stage(number: int) -> Key:
+def key(number: int) -> Key:
     return Key(kind="model", inputs={"number": number})
 
 
@@ -56,7 +56,7 @@ def same(one: Artifact, other: Artifact) -> bool:
     return alike and (one.facts, one.seconds, one.elapsed) == (other.facts, other.seconds, other.elapsed)
 
 
-def place(store: Store, of: Key = STAGE) -> Path:
+def place(store: Store, of: Key = KEY) -> Path:
     return store.folder / of.kind / of.hash
 
 
@@ -69,12 +69,12 @@ def leftovers(store: Store) -> list[Path]:
 
 def test_what_is_written_is_read_back_to_the_bit(tmp_path) -> None:
     store = Store(tmp_path / "deep" / "store", say=fail)
-    assert store.read(STAGE) is None
-    assert store.read(STAGE) is None
-    store.write(STAGE, PIECE)
-    assert store.read(STAGE) is not None
+    assert store.read(KEY) is None
+    assert store.read(KEY) is None
+    store.write(KEY, ARTIFACT)
+    assert store.read(KEY) is not None
     for again in (store, Store(store.folder, say=fail)):
-        assert same(again.read(STAGE), PIECE)
+        assert same(again.read(KEY), ARTIFACT)
     assert leftovers(store) == []
 
 
@@ -113,18 +113,18 @@ def test_any_plain_facts_and_any_tensors_are_read_back(tmp_path, tensors, facts)
 
 def test_what_is_there_stays_when_it_is_written_again(tmp_path) -> None:
     store = Store(tmp_path, say=fail)
-    store.write(STAGE, PIECE)
+    store.write(KEY, ARTIFACT)
     before = {path: path.stat() for path in place(store).iterdir()}
-    store.write(STAGE, Artifact(facts={"other": 1}))
+    store.write(KEY, Artifact(facts={"other": 1}))
     assert {path: path.stat() for path in place(store).iterdir()} == before
-    assert same(store.read(STAGE), PIECE)
+    assert same(store.read(KEY), ARTIFACT)
     assert leftovers(store) == []
 
 
 def test_the_files_of_a_stage_may_be_read_by_whoever_may_read_the_store(tmp_path) -> None:
     (tmp_path / "store").mkdir(mode=0o755)
     store = Store(tmp_path / "store")
-    store.write(STAGE, PIECE)
+    store.write(KEY, ARTIFACT)
     assert place(store).stat().st_mode & 0o777 == 0o755
     umask = os.umask(0)
     os.umask(umask)
@@ -134,31 +134,31 @@ def test_the_files_of_a_stage_may_be_read_by_whoever_may_read_the_store(tmp_path
 def test_stages_lists_what_is_there(tmp_path) -> None:
     told: list[str] = []
     store = Store(tmp_path, say=told.append)
-    names = [STAGE, Key(kind="figures", inputs={"model": STAGE.hash}), stage(1)]
+    names = [KEY, Key(kind="judged", inputs={"model": KEY.hash}), key(1)]
     for name in names:
-        store.write(name, PIECE)
+        store.write(name, ARTIFACT)
     listed = list(store.stages())
     assert [(one.kind, one.hash) for one in listed] == sorted((one.kind, one.hash) for one in names)
-    one = next(one for one in listed if one.hash == STAGE.hash)
-    assert (one.inputs, one.facts, one.seconds, one.elapsed) == (STAGE.inputs, PIECE.facts, 1.1, 0.7)
+    one = next(one for one in listed if one.hash == KEY.hash)
+    assert (one.inputs, one.facts, one.seconds, one.elapsed) == (KEY.inputs, ARTIFACT.facts, 1.1, 0.7)
     assert one.size == sum(path.stat().st_size for path in one.folder.iterdir())
     assert one.folder == place(store)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one.created)
     assert one.versions["torch"] == torch.__version__
     assert told == []
-    (place(store) / "stage.json").write_text("{}")
+    (place(store) / "node.json").write_text("{}")
     assert len(list(store.stages())) == 2
-    assert told == [f"{place(store)}: stage.json is damaged; recaudit runs gc removes it"]
+    assert told == [f"{place(store)}: node.json is damaged; recaudit runs gc removes it"]
 
 
 def test_a_line_is_told_once(tmp_path) -> None:
     told: list[str] = []
     store = Store(tmp_path, say=told.append)
-    store.write(STAGE, PIECE)
+    store.write(KEY, ARTIFACT)
     (place(store) / "tensors.safetensors").unlink()
-    assert [store.read(STAGE) for _ in range(3)] == [None] * 3
+    assert [store.read(KEY) for _ in range(3)] == [None] * 3
     assert told == [f"{place(store)}: tensors.safetensors is missing; it is computed again"]
-    Store(tmp_path).read(STAGE)  # who gives no `say` hears nothing
+    Store(tmp_path).read(KEY)  # who gives no `say` hears nothing
 
 
 # --- names ------------------------------------------------------------------------------------------------
@@ -188,22 +188,22 @@ def test_any_input_more_is_another_hash(one, name, value) -> None:
 
 @pytest.mark.parametrize("name", ["recaudit", "torch", "numpy", "scipy", "polars"])
 def test_another_version_is_another_hash(monkeypatch, tmp_path, name) -> None:
-    before = STAGE.hash
+    before = KEY.hash
     versions = dict(module.versions())
     monkeypatch.setattr(module, "versions", lambda: {**versions, name: "0.0.1"})
-    other = Key(kind=STAGE.kind, inputs=STAGE.inputs)
+    other = Key(kind=KEY.kind, inputs=KEY.inputs)
     assert other.hash != before
-    assert STAGE.hash == before  # a stage keeps its name
+    assert KEY.hash == before  # a key keeps its name
 
 
 @pytest.mark.process
 def test_the_hash_is_the_same_in_another_process() -> None:
-    script = f"from recaudit.pipeline import Key; print(Key(kind='model', inputs={STAGE.inputs!r}).hash)"
+    script = f"from recaudit.pipeline import Key; print(Key(kind='model', inputs={KEY.inputs!r}).hash)"
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONHASHSEED": "5"},
     )  # fmt: skip
-    assert ran.stdout.strip() == STAGE.hash
+    assert ran.stdout.strip() == KEY.hash
 
 
 def test_inputs_that_are_no_plain_values_are_refused() -> None:
@@ -215,28 +215,28 @@ def test_inputs_that_are_no_plain_values_are_refused() -> None:
 
 
 def damaged_then_healed(folder: Path, damage: Callable[[Path], None], *, ours: bool = True) -> None:
-    """Damage a stage: it must be told in one line, never returned, and written again.
+    """Damage a key: it must be told in one line, never returned, and written again.
 
     Only where what is left is a folder with our files alone may clearing up take it.
     """
     told: list[str] = []
     store = Store(folder, say=told.append)
-    store.write(STAGE, SMALL)
-    assert same(store.read(STAGE), SMALL)
+    store.write(KEY, SMALL)
+    assert same(store.read(KEY), SMALL)
     damage(place(store))
-    assert store.read(STAGE) is None
+    assert store.read(KEY) is None
     (line,) = told
     assert str(place(store)) in line
     assert "\n" not in line
     assert "computed again" in line
     assert [path for path, _ in store.garbage()] == [place(store)] * ours
-    store.write(STAGE, SMALL)
-    assert same(Store(folder, say=fail).read(STAGE), SMALL)
+    store.write(KEY, SMALL)
+    assert same(Store(folder, say=fail).read(KEY), SMALL)
     assert leftovers(store) == []
     assert list(store.garbage()) == []
 
 
-FILES = st.sampled_from(["stage.json", "tensors.safetensors"])
+FILES = st.sampled_from(["node.json", "tensors.safetensors"])
 
 
 @given(FILES, st.floats(0, 1, exclude_max=True), st.integers(1, 255))
@@ -270,9 +270,9 @@ def test_a_longer_file_is_detected(tmp_path, name, more) -> None:
 
 def _other_stage_s(folder: Path) -> None:
     store = Store(folder.parent.parent)
-    other = stage(7)
+    other = key(7)
     store.write(other, SMALL)
-    for name in ("stage.json", "tensors.safetensors"):
+    for name in ("node.json", "tensors.safetensors"):
         (place(store, other) / name).replace(folder / name)
     place(store, other).rmdir()
 
@@ -297,13 +297,13 @@ def _emptied(folder: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda folder: (folder / "stage.json").unlink(),
+        lambda folder: (folder / "node.json").unlink(),
         lambda folder: (folder / "tensors.safetensors").unlink(),
-        lambda folder: (folder / "stage.json").write_text("[" * 100_000),
-        lambda folder: (folder / "stage.json").write_text("null"),
+        lambda folder: (folder / "node.json").write_text("[" * 100_000),
+        lambda folder: (folder / "node.json").write_text("null"),
         # The same values, otherwise written: a file is what was written or it is damaged.
-        lambda folder: _replace(folder / "stage.json", b"\n", b"\t"),
-        lambda folder: _replace(folder / "stage.json", b"1e-05", b"1E-05"),
+        lambda folder: _replace(folder / "node.json", b"\n", b"\t"),
+        lambda folder: _replace(folder / "node.json", b"1e-05", b"1E-05"),
         _emptied,
         _other_stage_s,
     ],
@@ -316,8 +316,8 @@ def test_other_damage_is_detected(tmp_path, damage) -> None:
     "damage",
     [
         lambda folder: [(folder / "tensors.safetensors").unlink(), (folder / "tensors.safetensors").mkdir()],
-        lambda folder: [(folder / "stage.json").unlink(), (folder / "stage.json").mkdir()],
-        lambda folder: [(folder / "stage.json").unlink(), (folder / "notes.txt").write_text("mine")],
+        lambda folder: [(folder / "node.json").unlink(), (folder / "node.json").mkdir()],
+        lambda folder: [(folder / "node.json").unlink(), (folder / "notes.txt").write_text("mine")],
         _a_file,
     ],
 )
@@ -355,14 +355,14 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(f"recaudit.pipeline.store.{call}", full)
         with pytest.raises(UsageError) as caught:
-            store.write(STAGE, PIECE)
+            store.write(KEY, ARTIFACT)
     reason = "No space left on device; make room there or name another folder"
     told = f"store: {tmp_path} cannot hold results: {reason}"
     assert str(caught.value) == told
     assert leftovers(store) == []
-    assert store.read(STAGE) is None
-    store.write(STAGE, PIECE)
-    assert same(store.read(STAGE), PIECE)
+    assert store.read(KEY) is None
+    store.write(KEY, ARTIFACT)
+    assert same(store.read(KEY), ARTIFACT)
 
 
 @pytest.mark.process
@@ -392,8 +392,8 @@ def test_a_lock_that_cannot_be_made(tmp_path) -> None:
     (tmp_path / "locks").rmdir()
     (tmp_path / "locks").write_text("")
     says = r"cannot hold results: .*; name another folder"
-    assert not store.busy(STAGE)
-    with pytest.raises(UsageError, match=says), store.lock(STAGE):
+    assert not store.busy(KEY)
+    with pytest.raises(UsageError, match=says), store.lock(KEY):
         pass
 
 
@@ -407,10 +407,10 @@ store = Store(Path(sys.argv[1]), say=lambda line: print(line, file=sys.stderr))
 first, step = int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 for number in range(first, 4000, step):
-    stage = Key(kind="model", inputs={"number": number})
+    key = Key(kind="model", inputs={"number": number})
     tensors = {"a": torch.full((300,), float(number)), "b": torch.arange(number % 7)}
-    with store.lock(stage):
-        store.write(stage, Artifact(tensors=tensors, facts={"number": number}))
+    with store.lock(key):
+        store.write(key, Artifact(tensors=tensors, facts={"number": number}))
 print("end", flush=True)
 """
 
@@ -455,7 +455,7 @@ def test_a_killed_writer_leaves_whole_stages_and_nothing_that_passes_for_one(tmp
             time.sleep(seconds)
             one.kill()
             other.kill()
-        there = [stage(number) for number in range(4000) if store.read(stage(number)) is not None]
+        there = [key(number) for number in range(4000) if store.read(key(number)) is not None]
         assert len(there) > number
         number = len(there)
         for written in there:
@@ -479,9 +479,9 @@ store = Store(Path(sys.argv[1]), say=lambda line: print(line, flush=True))
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(300):
-    stage = Key(kind="model", inputs={"number": number})
-    store.write(stage, Artifact(tensors={"a": torch.full((50,), float(number))}, facts={"by": sys.argv[2]}))
-    piece = store.read(stage)
+    key = Key(kind="model", inputs={"number": number})
+    store.write(key, Artifact(tensors={"a": torch.full((50,), float(number))}, facts={"by": sys.argv[2]}))
+    piece = store.read(key)
     assert piece.tensors["a"].tolist() == [number] * 50
 print("end", flush=True)
 """
@@ -506,8 +506,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 from recaudit.pipeline import Key, Store
-store, stage = Store(Path(sys.argv[1])), Key(kind="model", inputs={"number": 1})
-with store.lock(stage):
+store, key = Store(Path(sys.argv[1])), Key(kind="model", inputs={"number": 1})
+with store.lock(key):
     print("held", flush=True)
     sys.stdin.readline()
 print("free", flush=True)
@@ -519,28 +519,28 @@ sys.stdin.readline()
 @pytest.mark.process
 def test_a_stage_is_busy_while_another_process_computes_it(tmp_path, killed) -> None:
     store = Store(tmp_path)
-    assert not store.busy(stage(1))
+    assert not store.busy(key(1))
     with Process(HOLDER, tmp_path) as holder:
         assert holder.line() == "held"
-        assert store.busy(stage(1))
-        assert not store.busy(stage(2))
+        assert store.busy(key(1))
+        assert not store.busy(key(2))
         if killed:
             holder.kill()
         else:
             holder.process.stdin.write("\n")
             holder.process.stdin.flush()
             assert holder.line() == "free"
-        assert not store.busy(stage(1))
-        with store.lock(stage(1)):
-            assert store.busy(stage(1))  # within a process too
-        assert not store.busy(stage(1))
+        assert not store.busy(key(1))
+        with store.lock(key(1)):
+            assert store.busy(key(1))  # within a process too
+        assert not store.busy(key(1))
 
 
 def test_the_lock_is_waited_for_between_threads_too(tmp_path) -> None:
     store, seen, inside = Store(tmp_path), [], []
 
     def enter() -> None:
-        with store.lock(STAGE):
+        with store.lock(KEY):
             inside.append(1)
             seen.append(len(inside))
             time.sleep(0.01)
@@ -556,9 +556,9 @@ def test_the_lock_is_waited_for_between_threads_too(tmp_path) -> None:
 
 def test_a_lock_is_free_after_an_error(tmp_path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(KeyboardInterrupt), store.lock(STAGE):
+    with pytest.raises(KeyboardInterrupt), store.lock(KEY):
         raise KeyboardInterrupt
-    assert not store.busy(STAGE)
+    assert not store.busy(KEY)
 
 
 # --- what can go ------------------------------------------------------------------------------------------
@@ -566,24 +566,24 @@ def test_a_lock_is_free_after_an_error(tmp_path) -> None:
 
 def test_garbage_is_what_no_run_can_use_and_nothing_else(tmp_path, monkeypatch) -> None:
     store = Store(tmp_path, say=fail)
-    good, damaged, incomplete, outdated, writing = (stage(number) for number in range(5))
+    good, damaged, incomplete, outdated, writing = (key(number) for number in range(5))
     for one in (good, damaged, incomplete):
-        store.write(one, PIECE)
+        store.write(one, ARTIFACT)
     versions = dict(module.versions())
     with monkeypatch.context() as patch:
         patch.setattr(module, "versions", lambda: {**versions, "torch": "1.0", "numpy": "1.1"})
         outdated = Key(kind="clone", inputs={"number": 3})
-        store.write(outdated, PIECE)
+        store.write(outdated, ARTIFACT)
     (place(store, damaged) / "tensors.safetensors").write_bytes(b"")
-    (place(store, incomplete) / "stage.json").unlink()
-    left = tmp_path / f".partial-{stage(5).hash}-abc"
+    (place(store, incomplete) / "node.json").unlink()
+    left = tmp_path / f".partial-{key(5).hash}-abc"
     (left / "doomed").mkdir(parents=True)
-    (left / "doomed" / "stage.json").write_text("{}")
+    (left / "doomed" / "node.json").write_text("{}")
     at_work = tmp_path / f".partial-{writing.hash}-abc"
     at_work.mkdir()
     for foreign in ("notes/plan", "model/readme", "victims/seed-0"):  # somebody's own
         (tmp_path / foreign).mkdir(parents=True)
-        (tmp_path / foreign / "stage.json").write_text("{}")
+        (tmp_path / foreign / "node.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("")
     assert {one.folder for one in Store(tmp_path).stages()} == {
         place(store, one) for one in (good, damaged, outdated)
@@ -593,28 +593,28 @@ def test_garbage_is_what_no_run_can_use_and_nothing_else(tmp_path, monkeypatch) 
         assert found == {
             left: "left by a process that was stopped",
             place(store, damaged): "tensors.safetensors is damaged",
-            place(store, incomplete): "stage.json is missing",
+            place(store, incomplete): "node.json is missing",
             place(store, outdated): "by numpy 1.1, torch 1.0",
         }
         for path in found:
             store.remove(path)
             assert not path.exists()
         assert at_work.is_dir()
-    assert same(store.read(good), PIECE)
+    assert same(store.read(good), ARTIFACT)
     assert dict(store.garbage()) == {at_work: "left by a process that was stopped"}
-    assert (tmp_path / "notes" / "plan" / "stage.json").is_file()
-    assert (tmp_path / "victims" / "seed-0" / "stage.json").is_file()
+    assert (tmp_path / "notes" / "plan" / "node.json").is_file()
+    assert (tmp_path / "victims" / "seed-0" / "node.json").is_file()
 
 
 def test_what_was_mended_meanwhile_is_not_removed(tmp_path) -> None:
     store = Store(tmp_path)
-    store.write(STAGE, PIECE)
-    (place(store) / "stage.json").write_text("{}")
+    store.write(KEY, ARTIFACT)
+    (place(store) / "node.json").write_text("{}")
     ((path, _),) = store.garbage()
-    store.write(STAGE, PIECE)
+    store.write(KEY, ARTIFACT)
     store.remove(path)
-    assert same(store.read(STAGE), PIECE)
-    (place(store) / "stage.json").write_text("{}")
+    assert same(store.read(KEY), ARTIFACT)
+    (place(store) / "node.json").write_text("{}")
     store.remove(path)
     assert not path.exists()
     store.remove(path)  # by two processes at once
@@ -627,11 +627,11 @@ HEX = "ab" * 32
 FOREIGN = (  # content-addressed files of others, and what looks like ours but is not
     f"blobs/{HEX}",
     f"hub/{HEX}/model.safetensors",
-    f"hub/{HEX}/stage.json",
+    f"hub/{HEX}/node.json",
     f"model/{HEX}/config.json",
     f"clone/{HEX}",
-    f"figures/{HEX[:-1]}/stage.json",
-    f"figures/{HEX.upper()}/stage.json",
+    f"judged/{HEX[:-1]}/node.json",
+    f"judged/{HEX.upper()}/node.json",
     ".partial-download/part",
     f".partial-{HEX}",
     f".partial-{HEX}-abc/notes.txt",
@@ -656,18 +656,18 @@ def scatter(folder: Path) -> None:
 
 
 def unmarked(folder: Path) -> Path:
-    """Return a store with a stage, as it was made before there was a marker."""
-    Store(folder).write(STAGE, SMALL)
+    """Return a store with a node, whose marker was lost."""
+    Store(folder).write(KEY, SMALL)
     (folder / "recaudit-store.json").unlink()
     return folder
 
 
 def rewrite(folder: Path, change: Callable[[dict], None]) -> None:
     """Write a description as another version might, with its checksum."""
-    stored = json.loads((folder / "stage.json").read_bytes())
+    stored = json.loads((folder / "node.json").read_bytes())
     del stored["sha256"]
     change(stored)
-    (folder / "stage.json").write_bytes(module.rendered(stored))
+    (folder / "node.json").write_bytes(module.rendered(stored))
 
 
 @pytest.mark.parametrize("writes", [True, False])
@@ -679,7 +679,7 @@ def test_a_folder_of_somebody_else_s_is_refused_and_left_as_it_is(tmp_path, name
     with pytest.raises(UsageError) as caught:
         Store(tmp_path, writes=writes)
     assert str(caught.value) == (
-        f"store: {tmp_path} is no store of recaudit: it holds other files and no finished stage; "
+        f"store: {tmp_path} is no store of recaudit: it holds other files and no finished node; "
         "name a store or a new folder"
     )
     assert tree(tmp_path) == before
@@ -687,16 +687,16 @@ def test_a_folder_of_somebody_else_s_is_refused_and_left_as_it_is(tmp_path, name
 
 def test_clearing_up_takes_nothing_of_somebody_else_s(tmp_path) -> None:
     store = Store(tmp_path / "store", say=fail)
-    store.write(STAGE, SMALL)
+    store.write(KEY, SMALL)
     scatter(store.folder)
     elsewhere = tmp_path / "elsewhere"
     for name in (HEX, "inner"):
         (elsewhere / name).mkdir(parents=True)
-        (elsewhere / name / "stage.json").write_text("{}")
+        (elsewhere / name / "node.json").write_text("{}")
     (store.folder / "model" / ("12" * 32)).symlink_to(elsewhere / "inner")
     (store.folder / f".partial-{'34' * 32}-abc").symlink_to(elsewhere / "inner")
-    (store.folder / "figures").rename(tmp_path / "figures")
-    (store.folder / "figures").symlink_to(elsewhere)
+    (store.folder / "judged").rename(tmp_path / "judged")
+    (store.folder / "judged").symlink_to(elsewhere)
     before = tree(tmp_path)
     assert list(store.garbage()) == []
     assert store.clear_locks() == 0
@@ -707,7 +707,7 @@ def test_clearing_up_takes_nothing_of_somebody_else_s(tmp_path) -> None:
 
 def test_a_store_is_marked_when_it_is_made(tmp_path) -> None:
     Store(tmp_path / "store")
-    assert json.loads((tmp_path / "store" / "recaudit-store.json").read_bytes()) == {"format": 1}
+    assert json.loads((tmp_path / "store" / "recaudit-store.json").read_bytes()) == {"format": 2}
     before = tree(tmp_path)
     Store(tmp_path / "store")
     assert tree(tmp_path) == before
@@ -721,7 +721,7 @@ def test_a_store_that_was_made_before_there_was_a_marker_gets_one(tmp_path) -> N
     (folder / "clone" / HEX).mkdir(parents=True)  # damaged ones do not hide the whole one
     before = tree(folder)
     for reader in (Store(folder, writes=False), Store(folder, say=fail)):
-        assert same(reader.read(STAGE), SMALL)
+        assert same(reader.read(KEY), SMALL)
     marker = str(folder / "recaudit-store.json")
     assert {path: held for path, held in tree(folder).items() if path not in (marker, str(folder))} == {
         path: held for path, held in before.items() if path != str(folder)
@@ -731,14 +731,14 @@ def test_a_store_that_was_made_before_there_was_a_marker_gets_one(tmp_path) -> N
 
 @pytest.mark.parametrize("left", ["locks", "leftover", "damaged", "nothing"])
 def test_an_unmarked_store_without_a_whole_stage(tmp_path, left) -> None:
-    """A run by an older version was killed before its first stage was whole."""
+    """A run was killed before its first node was whole."""
     folder = unmarked(tmp_path / "store")
     if left == "damaged":
-        (folder / "model" / STAGE.hash / "tensors.safetensors").unlink()
-        (folder / "model" / STAGE.hash / "stage.json").write_text("half")
+        (folder / "model" / KEY.hash / "tensors.safetensors").unlink()
+        (folder / "model" / KEY.hash / "node.json").write_text("half")
     else:
-        _emptied(folder / "model" / STAGE.hash)
-        (folder / "model" / STAGE.hash).rmdir()
+        _emptied(folder / "model" / KEY.hash)
+        (folder / "model" / KEY.hash).rmdir()
         (folder / "model").rmdir()
     if left == "locks":
         (folder / "locks" / f"{HEX}.lock").write_text("")
@@ -746,7 +746,7 @@ def test_an_unmarked_store_without_a_whole_stage(tmp_path, left) -> None:
         (folder / f".partial-{HEX}-abc").mkdir()
     elif left == "nothing":
         (folder / "locks").rmdir()
-    Store(folder).write(stage(2), SMALL)
+    Store(folder).write(key(2), SMALL)
     assert (folder / "recaudit-store.json").is_file()
 
 
@@ -762,24 +762,26 @@ def test_an_unmarked_store_without_a_whole_stage(tmp_path, left) -> None:
 def test_what_is_not_described_as_a_stage_makes_no_store(tmp_path, change) -> None:
     folder = unmarked(tmp_path / "store")
     (folder / "notes.txt").write_text("")
-    rewrite(folder / "model" / STAGE.hash, change)
+    rewrite(folder / "model" / KEY.hash, change)
     with pytest.raises(UsageError, match="is no store of recaudit"):
         Store(folder)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1, "more": 2}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 2, "more": 2}'])
 def test_a_marker_that_is_being_written_or_says_more(tmp_path, content) -> None:
     (tmp_path / "recaudit-store.json").write_text(content)
     (tmp_path / "notes.txt").write_text("")
-    Store(tmp_path).write(STAGE, SMALL)
+    Store(tmp_path).write(KEY, SMALL)
     assert (tmp_path / "recaudit-store.json").read_text() == content
 
 
 @pytest.mark.parametrize("writes", [True, False])
 def test_a_store_of_another_format_is_refused(tmp_path, writes) -> None:
-    (tmp_path / "recaudit-store.json").write_text('{"format": 2}')
+    (tmp_path / "recaudit-store.json").write_text('{"format": 1}')
     before = tree(tmp_path)
-    with pytest.raises(UsageError, match=r"is of format 2, of another version of recaudit; this one reads"):
+    with pytest.raises(
+        UsageError, match=r"is of format 1, of another .* reads format 2; name another folder, or"
+    ):
         Store(tmp_path, writes=writes)
     assert tree(tmp_path) == before
 
@@ -789,12 +791,12 @@ def test_a_store_of_another_format_is_refused(tmp_path, writes) -> None:
 
 def test_a_description_with_a_field_more_is_read(tmp_path) -> None:
     store = Store(tmp_path, say=fail)
-    store.write(STAGE, SMALL)
+    store.write(KEY, SMALL)
     rewrite(place(store), lambda stored: stored.update(machine="somewhere"))
     (one,) = store.stages()
-    assert (one.hash, one.facts) == (STAGE.hash, SMALL.facts)
+    assert (one.hash, one.facts) == (KEY.hash, SMALL.facts)
     assert one.size == sum(path.stat().st_size for path in one.folder.iterdir())
-    assert same(store.read(STAGE), SMALL)
+    assert same(store.read(KEY), SMALL)
     assert list(store.garbage()) == []
 
 
@@ -806,8 +808,8 @@ FIELDS = ["hash", "kind", "inputs", "facts", "seconds", "elapsed", "created", "v
 def test_a_description_that_does_not_fit_is_told_as_another_version_s(tmp_path, name, value) -> None:
     told: list[str] = []
     store = Store(tmp_path, say=told.append)
-    store.write(STAGE, SMALL)
-    store.write(stage(2), SMALL)
+    store.write(KEY, SMALL)
+    store.write(key(2), SMALL)
 
     def change(stored: dict) -> None:
         stored["versions"] = {**stored["versions"], "recaudit": "9.8.7"}
@@ -816,21 +818,21 @@ def test_a_description_that_does_not_fit_is_told_as_another_version_s(tmp_path, 
             del stored[name]
 
     rewrite(place(store), change)
-    assert [one.hash for one in store.stages()] == [stage(2).hash]
+    assert [one.hash for one in store.stages()] == [key(2).hash]
     by = "" if name == "versions" else ": recaudit 9.8.7"
     says = f"written by another version of recaudit{by}"
     assert told == [f"{place(store)}: {says}; recaudit runs gc removes it"]
-    assert store.read(STAGE) is None
+    assert store.read(KEY) is None
     assert told[1:] == [f"{place(store)}: {says}; it is computed again"]
     assert dict(store.garbage()) == {place(store): says}
-    store.write(STAGE, SMALL)
-    assert same(store.read(STAGE), SMALL)
+    store.write(KEY, SMALL)
+    assert same(store.read(KEY), SMALL)
 
 
 @pytest.mark.parametrize("files", [{}, {"tensors.safetensors": {}}, {"tensors.safetensors": {"bytes": 1}}])
 def test_files_that_are_described_otherwise(tmp_path, files) -> None:
     store = Store(tmp_path)
-    store.write(STAGE, SMALL)
+    store.write(KEY, SMALL)
     rewrite(place(store), lambda stored: stored.update(files=files))
     assert list(store.stages()) == []
     assert dict(store.garbage()) == {place(store): "written by another version of recaudit"}
@@ -838,7 +840,7 @@ def test_files_that_are_described_otherwise(tmp_path, files) -> None:
 
 def test_a_version_that_was_not_told_is_another(tmp_path) -> None:
     store = Store(tmp_path)
-    store.write(STAGE, SMALL)
+    store.write(KEY, SMALL)
     rewrite(place(store), lambda stored: stored["versions"].pop("scipy"))
     assert dict(store.garbage()) == {place(store): "by scipy unknown"}
 
@@ -849,8 +851,8 @@ def test_a_version_that_was_not_told_is_another(tmp_path) -> None:
 def read_all(folder: Path) -> list[str]:
     """Do all that a reader does; return the hashes of the stages."""
     store = Store(folder, writes=False)
-    assert not store.busy(STAGE)
-    store.read(STAGE)
+    assert not store.busy(KEY)
+    store.read(KEY)
     assert not list(store.garbage())
     assert store.clear_locks(dry_run=True) == 0
     return [one.hash for one in store.stages()]
@@ -858,16 +860,16 @@ def read_all(folder: Path) -> list[str]:
 
 def test_to_read_makes_nothing(tmp_path) -> None:
     made, old, empty = tmp_path / "made", unmarked(tmp_path / "old"), tmp_path / "empty"
-    Store(made).write(STAGE, SMALL)
+    Store(made).write(KEY, SMALL)
     empty.mkdir()
     before = tree(tmp_path)
-    assert [read_all(folder) for folder in (made, old)] == [[STAGE.hash]] * 2
+    assert [read_all(folder) for folder in (made, old)] == [[KEY.hash]] * 2
     assert [read_all(folder) for folder in (empty, tmp_path / "nowhere")] == [[], []]
     assert tree(tmp_path) == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-@pytest.mark.parametrize("make", [unmarked, lambda folder: Store(folder).write(STAGE, SMALL)])
+@pytest.mark.parametrize("make", [unmarked, lambda folder: Store(folder).write(KEY, SMALL)])
 def test_a_colleague_s_store_is_read(tmp_path, make) -> None:
     folder = tmp_path / "store"
     make(folder)
@@ -878,7 +880,7 @@ def test_a_colleague_s_store_is_read(tmp_path, make) -> None:
         if path.is_dir():
             path.chmod(0o555)
     try:
-        assert read_all(folder) == [STAGE.hash]
+        assert read_all(folder) == [KEY.hash]
         with pytest.raises(UsageError, match=r"cannot hold results: Permission denied; name another folder$"):
             Store(folder)
         (folder / "locks" / f"{HEX}.lock").chmod(0o644)
@@ -886,7 +888,7 @@ def test_a_colleague_s_store_is_read(tmp_path, make) -> None:
         assert [path for path, _ in store.garbage()] == [left]
         assert store.clear_locks() == 0
         place(store).chmod(0o755)
-        (place(store) / "stage.json").write_text("{}")
+        (place(store) / "node.json").write_text("{}")
         with pytest.raises(UsageError, match=r"cannot be cleared up: Permission denied"):
             store.remove(place(store))
         folder.chmod(0o311)
@@ -900,9 +902,9 @@ def test_a_colleague_s_store_is_read(tmp_path, make) -> None:
 
 def test_who_came_to_read_may_write_after_all(tmp_path) -> None:
     store = Store(tmp_path / "store", writes=False)
-    with store.lock(STAGE):
-        store.write(STAGE, SMALL)
-    assert same(Store(store.folder).read(STAGE), SMALL)
+    with store.lock(KEY):
+        store.write(KEY, SMALL)
+    assert same(Store(store.folder).read(KEY), SMALL)
     assert (store.folder / "recaudit-store.json").is_file()
 
 
@@ -916,34 +918,34 @@ def lock_files(folder: Path) -> list[str]:
 def test_the_files_of_locks_that_nobody_holds_are_removed(tmp_path) -> None:
     store = Store(tmp_path)
     for number in range(3):  # some versions of filelock leave none behind
-        (tmp_path / "locks" / f"{stage(number).hash}.lock").touch()
-    names = sorted(stage(number).hash for number in range(3))
+        (tmp_path / "locks" / f"{key(number).hash}.lock").touch()
+    names = sorted(key(number).hash for number in range(3))
     assert lock_files(tmp_path) == names
     with Process(HOLDER, tmp_path) as holder:
         assert holder.line() == "held"
         assert store.clear_locks(dry_run=True) == 2
         assert lock_files(tmp_path) == names
         assert store.clear_locks() == 2
-        assert lock_files(tmp_path) == [stage(1).hash]
-        assert store.busy(stage(1))
+        assert lock_files(tmp_path) == [key(1).hash]
+        assert store.busy(key(1))
         holder.kill()
-    assert not store.busy(stage(1))
+    assert not store.busy(key(1))
     assert store.clear_locks() == 1
     assert (lock_files(tmp_path), store.clear_locks()) == ([], 0)
-    with store.lock(stage(1)):
-        assert store.busy(stage(1))
+    with store.lock(key(1)):
+        assert store.busy(key(1))
 
 
 COUNTER = """
 import sys
 from pathlib import Path
 from recaudit.pipeline import Key, Store
-store, stage = Store(Path(sys.argv[1])), Key(kind="model", inputs={"number": 1})
+store, key = Store(Path(sys.argv[1])), Key(kind="model", inputs={"number": 1})
 inside, count = Path(sys.argv[2]), 0
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(15):
-    with store.lock(stage):
+    with store.lock(key):
         inside.mkdir()  # fails where another is inside
         inside.rmdir()
 print("end", flush=True)
@@ -962,9 +964,9 @@ def test_a_lock_whose_file_is_removed_before_it_is_taken_is_made_anew(tmp_path, 
 
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "flock", late)
-        with store.lock(STAGE):
-            assert [path.stem for path in removed] == lock_files(tmp_path) == [STAGE.hash]
-            assert store.busy(STAGE)
+        with store.lock(KEY):
+            assert [path.stem for path in removed] == lock_files(tmp_path) == [KEY.hash]
+            assert store.busy(KEY)
 
 
 @pytest.mark.process

@@ -361,7 +361,7 @@ def test_settings_of_a_new_name_tell_what_it_is() -> None:
         "PTZ": {},
     }
     spec = AuditSpec(victim="sasrec", attacks=("QSD5", "mine", "theirs", "PTZ"), settings=own)
-    found = spec.surrogates()
+    found = spec.settings
     kinds = {name: type(one).__name__ for name, one in found.items()}
     assert kinds == {
         "QSD5": "SyntheticQueries",
@@ -371,8 +371,8 @@ def test_settings_of_a_new_name_tell_what_it_is() -> None:
     }
     assert (found["QSD5"].times, found["QSD5"].length) == (5, 20)
     assert found["theirs"].times == 30
-    assert audit_spec(spec.resolved()).surrogates() == found
-    assert audit_spec(spec.resolved()).digest == spec.digest
+    assert audit_spec(spec.model_dump(mode="json")).settings == found
+    assert audit_spec(spec.model_dump(mode="json")).digest == spec.digest
 
 
 READER = {"victim": {**SASREC, "max_length": 50}}
@@ -412,8 +412,8 @@ def test_what_is_wrong_is_told_when_the_spec_is_made(given, says) -> None:
     [
         (
             {"queries": 80},
-            r"^queries=80 is less than the 90 lists that QSD5 asks for; raise queries to 90, or lower "
-            r"settings.QSD5.times$",
+            r"^queries=80 is less than the 90 lists that QSD5 asks for; raise queries to 90, or leave "
+            r"QSD5 out$",
         ),
         # A budget that cuts PTQ's lists short, too.
         (
@@ -422,11 +422,12 @@ def test_what_is_wrong_is_told_when_the_spec_is_made(given, says) -> None:
         ),
         (
             {"settings": {"QSD5": {"length": 45}}, "victim": {**SASREC, "max_length": 50}},
-            r"^settings.QSD5.length: 45 items, but the catalogue has 40; lower length$",
+            r"^settings.QSD5: length=45: the catalogue has 40 items; lower length$",
         ),
         (
             {"settings": {"QSD5": {"length": 6, "times": 0.3}}},
-            r"^settings.QSD5.length: 5 lists \(0.3 times those of 16 queried and 2 validation users\)",
+            r"^settings.QSD5: times=0.3 asks for 5 lists, of one history of 6 items at most, and no history is "
+            r"left to stop by; lower length or raise times$",
         ),
     ],
 )

@@ -7,20 +7,20 @@ import polars as pl
 import pytest
 
 from recaudit.audit import AuditResult, AuditSpec, run_audit
-from recaudit.audit.saved import write_split
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
-from recaudit.models import registry
 from recaudit.models.saving import save_model
 from recaudit.models.zoo.baselines import Popularity
 from recaudit.models.zoo.lfm import LFM as LFMSpec
 from recaudit.pipeline import Store
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.victims.saved import write_split
+from registered import register
 
 LOGISTIC = {"classifier": "logistic"}
 LFM = {"model": "lfm", "embedding_size": 8, "epochs": 8}
@@ -133,6 +133,7 @@ def test_curves_hold_the_figures(found) -> None:
         assert curve["tpr"][at] == pytest.approx(told)
 
 
+@pytest.mark.slow
 def test_stages_are_those_that_a_run_computes(values, crowd, tmp_path) -> None:
     """Doing every planned stage leaves nothing to a run; a second run trains nothing again."""
     store = Store(tmp_path / "store", say=pytest.fail)
@@ -226,13 +227,13 @@ def test_both_threats_in_one_audit(tiny_data) -> None:
 )
 def test_a_mistake_is_named(membership, said) -> None:
     with pytest.raises(UsageError, match=said):
-        audit_spec({"membership": membership}).resolved()
+        audit_spec({"membership": membership})
 
 
 def test_a_saved_victim_is_not_audited_for_membership(values, crowd, tmp_path) -> None:
     save_model(LFMSpec(epochs=1).fit(crowd, Run(seed=0)), LFMSpec(epochs=1), crowd.fingerprint, tmp_path)
     write_split(SplitSpec(), 0, tmp_path)
-    assert audit_spec({"victim": {"saved": str(tmp_path)}}).measured == ("stealing",)
+    assert audit_spec({"victim": {"saved": str(tmp_path)}}).threats == ("stealing",)
     with pytest.raises(UsageError, match="saved victim cannot be audited for membership"):
         audit_spec({"victim": {"saved": str(tmp_path)}, "threats": "stealing,membership"})
 
@@ -240,7 +241,7 @@ def test_a_saved_victim_is_not_audited_for_membership(values, crowd, tmp_path) -
 def test_a_defence_of_stealing_is_not_taken_for_one_of_membership() -> None:
     with pytest.raises(UsageError, match="measured against stealing alone"):
         audit_spec({"defence": {"mixed": 5}})
-    assert audit_spec({"defence": {"mixed": 5}, "threats": "stealing"}).measured == ("stealing",)
+    assert audit_spec({"defence": {"mixed": 5}, "threats": "stealing"}).threats == ("stealing",)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ class Unfoldable(Popularity):
 def test_a_model_that_cannot_fold_in_is_refused_before_anything_is_trained(
     values, crowd, monkeypatch
 ) -> None:
-    monkeypatch.setattr(registry, "MODELS", {**registry.MODELS, "unfoldable": Unfoldable})
+    register(monkeypatch, "recaudit.models", unfoldable=Unfoldable)
     spec = audit_spec(values | {"victim": "unfoldable"})
     with pytest.raises(UsageError, match=r"--serving popular.*--threats stealing"):
         SeedAudit(spec, crowd, Run(seed=0))

@@ -1,0 +1,40 @@
+"""Planted nodes for tests, whose result is a text, and short names of tasks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from recaudit.pipeline.keys import Artifact
+from recaudit.pipeline.node import Codec, Node
+from recaudit.pipeline.schedule import Task
+
+TEXTS: Codec[str] = Codec(
+    pack=lambda text: Artifact(facts={"text": text}), unpack=lambda artifact: artifact.facts["text"]
+)
+
+
+def text_node(
+    name: str, compute: Callable[[], str] = str, *, kept: bool = True, **needs: Node[Any]
+) -> Node[str]:
+    """Return a node of a text, kept as a fact, or held in memory alone."""
+    return Node(
+        kind="text",
+        inputs={"name": name},
+        needs=needs,
+        compute=compute,
+        codec=TEXTS if kept else None,
+        label=f"writing {name}",
+    )
+
+
+def name_of(task: Task) -> str:
+    """Return a task's label; of a clone that is trained on interactions also how it uses auxiliary data."""
+    if task.key.kind != "clone":
+        return task.label
+    return f"{task.label}, auxiliary {task.key.inputs['auxiliary']}"
+
+
+VICTIM, CEILING, AUXILIARY = (
+    f"training bpr for {whom}" for whom in ("the victim", "the ceiling", "auxiliary users")
+)
+PTD, PTA = (f"training a bpr clone on interactions, auxiliary {use}" for use in ("none", "attention"))
+"""What attacks share: phase one without auxiliary data, and with them."""

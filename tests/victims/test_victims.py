@@ -1,0 +1,172 @@
+"""Victims: what they answer, what they refuse, and which values open which."""
+
+import numpy as np
+import pytest
+
+from recaudit.data.split import SplitSpec
+from recaudit.data.synthetic import checkerboard
+from recaudit.errors import UsageError
+from recaudit.models.factorization import BPR
+from recaudit.models.ranking import top_k
+from recaudit.models.saving import save_model
+from recaudit.models.training import Stopping
+from recaudit.models.zoo.baselines import ItemKNN
+from recaudit.models.zoo.stamp import STAMP
+from recaudit.pipeline.run import Run
+from recaudit.rng import child_seed
+from recaudit.victims.lists import FixedLists
+from recaudit.victims.protocol import Abilities, FitsModel, Queries, Victim, VictimSpec
+from recaudit.victims.registry import victim_spec
+from recaudit.victims.saved import SavedVictim, write_split
+from recaudit.victims.trained import FittedVictim, TrainedVictim
+from registered import register
+
+QUICK = BPR(embedding_size=4, stopping=Stopping(epochs=2, evaluate_every=1))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return checkerboard(n_users=30, n_items=80, groups=4)
+
+
+@pytest.fixture
+def saved(data, tmp_path):
+    """Return the folder of a saved victim."""
+    model = ItemKNN().fit(data, Run(seed=0))
+    write_split(SplitSpec(), 3, tmp_path)
+    save_model(model, ItemKNN(), data.fingerprint, tmp_path)
+    return tmp_path
+
+
+class VictimContract:
+    """Subclass it with ``spec``, a fixture of a victim's spec."""
+
+    def test_it_satisfies_the_protocols(self, spec, data):
+        assert isinstance(spec, VictimSpec)
+        assert isinstance(spec.open(data, Run(seed=0)), Victim)
+        assert spec.card.sentence
+
+    def test_a_list_holds_no_item_twice_and_none_that_was_seen_and_carries_no_score(self, spec, data):
+        victim = spec.open(data, Run(seed=0))
+        users = np.array([3, 0, 3, 29])
+        lists = victim.recommend(Queries(users=users), 10)
+        assert lists.items.shape == (4, 10)
+        assert lists.scores is None
+        for user, row in zip(users.tolist(), lists.items.tolist(), strict=True):
+            listed = [item for item in row if item >= 0]
+            assert len(set(listed)) == len(listed)
+            assert victim.abilities.leaves_out_seen
+            assert not set(listed) & set(data.history(user).tolist())
+
+    def test_asking_twice_gives_the_same_lists(self, spec, data):
+        victim = spec.open(data, Run(seed=0))
+        one, two = (victim.recommend(Queries(users=np.arange(30)), 5).items for _ in range(2))
+        assert victim.abilities.repeatable
+        assert (one == two).all()
+
+    @pytest.mark.parametrize("asked", [(30,), (-1, 2)])
+    def test_users_who_do_not_exist_have_no_list(self, spec, data, asked):
+        with pytest.raises(IndexError, match=r"users must lie in 0\.\.29"):
+            spec.open(data, Run(seed=0)).recommend(Queries(users=np.array(asked)), 5)
+
+    def test_histories_are_read_where_it_says_so(self, spec, data):
+        victim, shown = spec.open(data, Run(seed=0)), Queries(histories=data.of_users(np.arange(3)))
+        assert victim.abilities.by_user
+        if victim.abilities.by_history:
+            by_number = victim.recommend(Queries(users=np.arange(3)), 5)
+            assert (victim.recommend(shown, 5).items == by_number.items).all()
+        else:
+            with pytest.raises(ValueError, match="knows its users by number alone"):
+                victim.recommend(shown, 5)
+
+    def test_trained_again_it_has_the_other_seed(self, spec, data):
+        run = Run(seed=5)
+        assert isinstance(spec, FitsModel)
+        assert spec.refitted(data, run).key.inputs["seed"] == child_seed(5, "retrained")
+        assert isinstance(spec.retrained(data, run), Victim)
+
+
+class TestTrained(VictimContract):
+    @pytest.fixture
+    def spec(self):
+        return TrainedVictim(model=QUICK)
+
+    def test_its_lists_are_those_of_the_model(self, spec, data):
+        model = QUICK.fit(data, Run(seed=child_seed(0, "victim")))
+        served = spec.open(data, Run(seed=0)).recommend(Queries(users=np.arange(30)), 7)
+        assert (served.items == top_k(model, np.arange(30), data, 7).items).all()
+
+    def test_opened_twice_it_is_trained_once(self, spec, data):
+        run = Run(seed=0)
+        for _ in range(2):
+            spec.open(data, run)
+        assert run.cache.misses == 1
+        assert run.cache.hits == 1
+
+
+class TestTrainedThatReadsHistories(VictimContract):
+    @pytest.fixture
+    def spec(self):
+        stopping = Stopping(epochs=1, evaluate_every=1)
+        return TrainedVictim(model=STAMP(embedding_size=4, max_length=5, stopping=stopping))
+
+
+class TestSaved(VictimContract):
+    @pytest.fixture
+    def spec(self, saved):
+        return SavedVictim(saved=saved)
+
+    def test_it_serves_what_was_saved_and_is_retrained_as_its_model(self, spec, data):
+        model = ItemKNN().fit(data, Run(seed=0))
+        served = spec.open(data, Run(seed=9)).recommend(Queries(users=np.arange(30)), 7)
+        assert (served.items == top_k(model, np.arange(30), data, 7).items).all()
+        assert spec.model_spec == ItemKNN()
+        assert spec.card.label == "ItemKNN"
+
+    def test_other_data_are_refused(self, spec):
+        other = checkerboard(n_users=31, n_items=80, groups=4)
+        with pytest.raises(UsageError, match="was trained on other interactions than"):
+            spec.open(other, Run(seed=0))
+
+
+class TestFixedLists:
+    def test_they_are_served_from_the_front(self):
+        victim = FixedLists(lists=np.array([[4, 2, 7], [1, -1, -1]]))
+        assert isinstance(victim, Victim)
+        assert victim.abilities == Abilities(longest=3, leaves_out_seen=False)
+        served = victim.recommend(Queries(users=np.array([1, 0])), 2).items
+        assert served.tolist() == [[1, -1], [4, 2]]
+        served[:] = 9
+        assert victim.recommend(Queries(users=np.array([0])), 1).items.tolist() == [[4]]
+
+    def test_what_it_has_not_is_refused(self, data):
+        victim = FixedLists(lists=np.zeros((2, 3), dtype=np.int64))
+        for asked, k, error, why in (
+            (Queries(users=np.array([2])), 3, IndexError, r"0\.\.1; found 2\.\.2"),
+            (Queries(users=np.array([0])), 4, ValueError, "lists of 4 items"),
+            (Queries(histories=data), 3, ValueError, "no history can be shown"),
+        ):
+            with pytest.raises(error, match=why):
+                victim.recommend(asked, k)
+
+
+class TestValues:
+    def test_a_model_s_values_are_a_victim_to_train(self):
+        found = victim_spec({"model": "bpr", "embedding_size": 8}, where="victim")
+        assert found == TrainedVictim(model=BPR(embedding_size=8))
+        assert found.card.name == "bpr"
+        assert isinstance(
+            found.open(checkerboard(n_users=9, n_items=60, groups=3), Run(seed=0)), FittedVictim
+        )
+
+    def test_a_folder_is_a_saved_one(self, saved):
+        for values in ({"saved": str(saved)}, {"victim": "saved", "saved": str(saved)}):
+            assert victim_spec(values, where="victim") == SavedVictim(saved=saved)
+
+    def test_a_package_s_victim_is_named(self, monkeypatch, saved):
+        register(monkeypatch, "recaudit.victims", shelf=SavedVictim)
+        assert victim_spec({"victim": "shelf", "saved": str(saved)}, where="victim").saved == saved
+        with pytest.raises(UsageError, match=r"^victim: unknown victim 'shelv'; did you mean 'shelf'\?"):
+            victim_spec({"victim": "shelv"}, where="victim")
+        with pytest.raises(UsageError, match=r"^unknown key 'victim.sved'; did you mean 'saved'"):
+            victim_spec({"victim": "shelf", "saved": str(saved), "sved": "here"}, where="victim")
