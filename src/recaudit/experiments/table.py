@@ -128,7 +128,9 @@ def replaced_counts(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 def _laid(old: pl.DataFrame, new: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     """Return the rows of both, of ``new`` where both have the keys, in the places of those that they replace."""
-    before, after = (frame.with_columns(pl.int_range(pl.len()).over(keys).alias("nth")) for frame in (old, new))
+    before, after = (
+        frame.with_columns(pl.int_range(pl.len()).over(keys).alias("nth")) for frame in (old, new)
+    )
     before = before.with_row_index("place")
     last = before.group_by(keys).agg(pl.col("place").max().alias("last"))
     after = (
