@@ -43,7 +43,7 @@ def figures(folder: Path) -> pl.DataFrame:
 
 
 def stored(store: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in sorted(store.glob("*/*/stage.json"))}
+    return {path: path.read_bytes() for path in sorted(store.glob("*/*/node.json"))}
 
 
 def one_line(err: str) -> str:
