@@ -216,10 +216,10 @@ def test_stages_whose_inputs_are_others(recaudit, store, inputs) -> None:
 
 def test_another_version_s_stage_stops_nothing(recaudit, store) -> None:
     path = place(store, "model")
-    stored = json.loads((path / "stage.json").read_bytes())
+    stored = json.loads((path / "node.json").read_bytes())
     del stored["sha256"], stored["facts"]
     stored["versions"]["recaudit"] = "9.8.7"
-    (path / "stage.json").write_bytes(store_module.rendered(stored))
+    (path / "node.json").write_bytes(store_module.rendered(stored))
     says = "written by another version of recaudit: recaudit 9.8.7"
     code, out, err = recaudit("runs", "list")
     assert (code, out.splitlines()[-1][:9]) == (0, "3 stages,")
