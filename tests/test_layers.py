@@ -108,18 +108,18 @@ def test_the_check_reads_the_whole_package() -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("models/base.py", "from recaudit.oracle import Oracle"),
-        ("models/base.py", "import recaudit.audit"),
-        ("models/base.py", "import recaudit.audit as a"),
-        ("models/base.py", "from recaudit import report"),
-        ("models/base.py", "from recaudit import audit_it"),
-        ("models/base.py", "import recaudit"),
-        ("models/base.py", "from .. import cli"),
-        ("models/base.py", "from ..attacks.base import Knowledge"),
+        ("models/protocol.py", "from recaudit.oracle import Oracle"),
+        ("models/protocol.py", "import recaudit.audit"),
+        ("models/protocol.py", "import recaudit.audit as a"),
+        ("models/protocol.py", "from recaudit import report"),
+        ("models/protocol.py", "from recaudit import audit_it"),
+        ("models/protocol.py", "import recaudit"),
+        ("models/protocol.py", "from .. import cli"),
+        ("models/protocol.py", "from ..attacks.base import Knowledge"),
         ("models/__init__.py", "from ..attacks.base import Knowledge"),
-        ("models/base.py", "def late():\n    from recaudit.cli import main"),
+        ("models/protocol.py", "def late():\n    from recaudit.cli import main"),
         (
-            "models/base.py",
+            "models/protocol.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from recaudit.audit import Audit",
         ),
         ("rng.py", "from recaudit.errors import UsageError"),
@@ -136,11 +136,11 @@ def test_the_check_catches_an_import_to_the_right(path: str, source: str) -> Non
     ("path", "source"),
     [
         (
-            "models/base.py",
+            "models/protocol.py",
             "from recaudit.data.interactions import Interactions\nfrom recaudit.errors import UsageError",
         ),
-        ("models/base.py", "from . import losses\nfrom .losses import bpr\nfrom ..data import interactions"),
-        ("models/__init__.py", "from .base import TopK"),
+        ("models/protocol.py", "from . import losses\nfrom .losses import bpr\nfrom ..data import interactions"),
+        ("models/__init__.py", "from .protocol import TopK"),
         ("report/html.py", "from recaudit import __version__"),
         ("metrics/__init__.py", "from recaudit.metrics.ranking import recall"),
         ("attacks/base.py", "from recaudit.data.interactions import Interactions"),
@@ -172,7 +172,7 @@ def test_the_check_catches_an_attack_that_reaches_the_truth(source: str) -> None
     planted = {
         "data/__init__.py": data,
         "data/split.py": "",
-        "models/base.py": models,
+        "models/protocol.py": models,
         "attacks/base.py": source,
     }
     assert [line.split(":")[:2] for line in violations(planted)] == [["attacks/base.py", "1"]]

@@ -147,7 +147,7 @@ EVERY_KIND = ("figures", "clone", "model")
 @pytest.mark.parametrize(
     ("damage", "kinds"), [(name, ("figures",)) for name in DAMAGES] + [("one byte", EVERY_KIND)]
 )
-@pytest.mark.parametrize("file", ["stage.json", "tensors.safetensors"])
+@pytest.mark.parametrize("file", ["node.json", "tensors.safetensors"])
 def test_damaged_stages_are_computed_again(small, kept, copied, damage, file, kinds) -> None:
     spec, told, first = AuditSpec(**small | {"seeds": 1}), [], kept[0]
     whole = contents(copied / "store")

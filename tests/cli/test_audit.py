@@ -325,7 +325,7 @@ def test_audits_share_a_store(recaudit, spec, tmp_path) -> None:
     code, _, _ = recaudit("audit", spec, "--store", shared, "--out", tmp_path / "first")
     assert code == 0
     assert not (tmp_path / "first" / "store").exists()
-    kept = {path: path.read_bytes() for path in shared.glob("*/*/stage.json")}
+    kept = {path: path.read_bytes() for path in shared.glob("*/*/node.json")}
     assert kept
     for path in kept:
         assert json.loads(path.read_text("utf-8"))["hash"] == path.parent.name
@@ -335,7 +335,7 @@ def test_audits_share_a_store(recaudit, spec, tmp_path) -> None:
     # Another attack takes the victim and the model trained again; a file's key is the same as the flag.
     flags = ["--attacks", "QSD", "--set", f"store={shared}", "--out", tmp_path / "third"]
     assert recaudit("audit", spec, *flags)[0] == 0
-    assert set(shared.glob("model/*/stage.json")) == {path for path in kept if path.parts[-3] == "model"}
+    assert set(shared.glob("model/*/node.json")) == {path for path in kept if path.parts[-3] == "model"}
     assert {path: path.read_bytes() for path in kept} == kept
 
 

@@ -42,7 +42,7 @@ def figures(folder: Path) -> pl.DataFrame:
 
 
 def stored(store: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in sorted(store.glob("*/*/stage.json"))}
+    return {path: path.read_bytes() for path in sorted(store.glob("*/*/node.json"))}
 
 
 def one_line(err: str) -> str:
@@ -366,7 +366,7 @@ def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
     perform, command = execute.perform, ("reproduce", TABLE, "--only", "victim=bpr,epochs=4")
 
     def failing(task, progress):
-        if task.name == ("judge", "PTD"):
+        if task.label == "attacking with PTD":
             raise error
         return perform(task, progress)
 
@@ -380,7 +380,7 @@ def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
             assert "Traceback (most recent call last):" in lines
             assert lines[-3:] == [
                 "RuntimeError: too large",
-                "This happened at the stage judge PTD of small, seed 0; finished stages are kept.",
+                "This happened at the node attacking with PTD of small, seed 0; finished nodes are kept.",
                 "recaudit: this is a fault of recaudit: please report it with the traceback above",
             ]
         else:
