@@ -139,7 +139,10 @@ def test_the_check_catches_an_import_to_the_right(path: str, source: str) -> Non
             "models/protocol.py",
             "from recaudit.data.interactions import Interactions\nfrom recaudit.errors import UsageError",
         ),
-        ("models/protocol.py", "from . import losses\nfrom .losses import bpr\nfrom ..data import interactions"),
+        (
+            "models/protocol.py",
+            "from . import losses\nfrom .losses import bpr\nfrom ..data import interactions",
+        ),
         ("models/__init__.py", "from .protocol import TopK"),
         ("report/html.py", "from recaudit import __version__"),
         ("metrics/__init__.py", "from recaudit.metrics.ranking import recall"),

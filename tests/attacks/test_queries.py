@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from alike import ROUNDING
-from recaudit.attacks.base import Knowledge, StealingAttack
+from recaudit.attacks.base import Knowledge, SharesNodes, StealingAttack
 from recaudit.attacks.stealing import queries as module
 from recaudit.attacks.stealing.lists import stealing_loss
 from recaudit.attacks.stealing.queries import QSD_PROPER, SyntheticQueries
@@ -223,19 +223,10 @@ class TestClone:
         assert all(torch.equal(part, again[name]) for name, part in one.items())
         assert not all(torch.equal(part, other[name]) for name, part in one.items())
 
-    def test_it_can_be_made_again_from_what_is_kept(self):
-        knowledge = world()
-        clone, _ = stolen(short())
-        restored = short().attack(CLONE).restore(packed(clone), knowledge.known, Run(seed=4))
-        assert torch.equal(restored.score(np.arange(30)), clone.score(np.arange(30)))
-        assert restored.log == clone.log
-
     def test_it_is_an_attack_that_shares_no_stage(self):
         attack = SETTINGS.attack(CLONE)
         assert isinstance(attack, StealingAttack)
-        assert attack.shared_stages(world(), Run(seed=0)) == ()
-        with pytest.raises(IndexError):
-            attack.share(world(), Run(seed=0), 0)
+        assert not isinstance(attack, SharesNodes)
         assert (SETTINGS.lists, SETTINGS.auxiliary) == (True, "none")
 
 

@@ -249,26 +249,24 @@ def test_phase_one_is_shared_and_each_attack_gets_what_it_would_get_alone(world,
 
 
 @pytest.mark.parametrize("name", list(ATTACKS))
-def test_shared_stages_tell_what_an_attack_computes_and_shares(world, monkeypatch, name):
+def test_shared_nodes_tell_what_an_attack_computes_and_shares(world, monkeypatch, name):
     """Whoever computes them one by one leaves the attack nothing but its lists to learn from."""
     stages, cache = trainings(monkeypatch), Cache()
     knowledge, run = world[2], Run(seed=0, cache=cache)
     attack = quick(ATTACKS[name]).attack(clone_spec())
-    shared = attack.shared_stages(knowledge, run)
-    assert [stage.kind for stage in shared] == {
+    shared = attack.nodes(knowledge, run)
+    assert [node.kind for node in shared] == {
         "QSD": [], "PTD": ["clone"], "PTQ": ["clone"],
     }.get(name, ["model", "clone"])  # fmt: skip
-    for position, stage in enumerate(shared):
-        assert stage.hash not in cache.pieces
-        attack.share(knowledge, run, position)
-        assert list(cache.pieces)[position] == stage.hash
-        assert cache.computed == position + 1
-    expected = [{"model": "training bpr", "clone": "clone, interactions"}[stage.kind] for stage in shared]
+    for position, node in enumerate(shared):
+        cache.get(node)
+        assert cache.misses == position + 1
+    expected = [{"model": "training bpr", "clone": "clone, interactions"}[node.kind] for node in shared]
     assert stages == expected
     stages.clear()
     stolen = steal(world, attack.settings, clone_spec(), run)
     assert stages == ["clone, lists"] * attack.settings.lists
-    assert cache.computed == len(shared)
+    assert cache.misses == len(shared)
     alone = steal(world, attack.settings, clone_spec(), Run(seed=0)).tensors()
     assert all(torch.equal(alone[tensor], stolen.tensors()[tensor]) for tensor in alone)
 
@@ -294,7 +292,7 @@ def test_a_clone_that_was_kept_is_as_it_was_to_the_bit(world, name, clone):
     stolen = steal(world, attack.settings, clone, run)
     piece = packed(stolen)
     known = knowledge.known
-    again = attack.restore(piece, known, run)
+    again = attack._restored(piece, known, run)
     users = np.arange(known.n_users)
     assert torch.equal(again.score(users), stolen.score(users))
     assert again.log == stolen.log
@@ -331,13 +329,13 @@ def test_phase_one_is_told_apart_by_what_it_depends_on_and_by_nothing_else(world
     found = set()
     for name in ("PTD", "PTA", "PTA(Pre)"):
         settings = quick(ATTACKS[name])
-        before = settings.attack(clone_spec()).shared_stages(knowledge, Run(seed=0))
+        before = settings.attack(clone_spec()).nodes(knowledge, Run(seed=0))
         after = (
             settings.model_copy(update=changed.get("settings", {}))
             .attack(changed.get("clone", clone_spec()))
-            .shared_stages(other, changed.get("run", Run(seed=0)))
+            .nodes(other, changed.get("run", Run(seed=0)))
         )
-        if before[-1].hash != after[-1].hash:
+        if before[-1].key.hash != after[-1].key.hash:
             found.add(name)
     assert found == others
 

@@ -59,8 +59,8 @@ def stored_values(values, seed, out) -> dict[str, dict]:
     """Return one seed's values of all rows, by metric and role, from the finished stages in ``out``."""
     spec = audit_spec(values)
     cache = Cache(store=Store(out / "store", say=pytest.fail))
-    result = SeedAudit(spec, load(spec.data), Run(seed=seed, cache=cache)).result(lambda row: None)
-    assert cache.computed == 0
+    result = SeedAudit(spec, load(spec.data), Run(seed=seed, cache=cache)).result()
+    assert cache.misses == 0
     return result.values
 
 
