@@ -22,7 +22,7 @@ from recaudit.pipeline.schedule import State
 
 
 def timeless(result) -> list[tuple]:
-    return [tuple(row.items()) for row in result.content["judged"] if row["metric"] != "seconds"]
+    return [tuple(row.items()) for row in result.content["figures"] if row["metric"] != "seconds"]
 
 
 def contents(store) -> dict[str, tuple[bytes, int]]:
