@@ -22,7 +22,7 @@ def planned(kind: str, label: str, seed: int = 0) -> Planned:
 
 LABELS = {
     "model": "training ncf for the victim",
-    "clone": "training a bpr clone on interactions",
+    "clone": "training a bpr clone",
     "judged": "attacking with PTD",
 }
 
@@ -110,10 +110,10 @@ def test_on_a_terminal_it_shows_stages_what_runs_and_the_time_left(todo, costs, 
             progress("training bpr", 10, 200)
             progress._moving.refresh()
     assert any(re.search(r"1/3 stages +\d:\d\d:\d\d +about \d:\d\d:\d\d left", line) for line in shown)
-    running = [line.rstrip() for line in shown if "training a bpr clone on interactions" in line]
+    running = [line.rstrip() for line in shown if "training a bpr clone" in line]
     assert running[-2:] == [
-        "  training a bpr clone on interactions, ml-1m, seed 0 training bpr: epoch 10 of at most 200",
-        "  training a bpr clone on interactions, ml-1m, seed 0",
+        "  training a bpr clone, ml-1m, seed 0 training bpr: epoch 10 of at most 200",
+        "  training a bpr clone, ml-1m, seed 0",
     ]
     assert not any(LINE.match(line) for line in shown), "no lines for a log"
     assert all(len(line.rstrip()) <= 80 for line in shown)
