@@ -37,7 +37,7 @@ def wait_for(number: int, out: Path, process: subprocess.Popen) -> None:
 
 def stored(out: Path) -> dict[Path, bytes]:
     """Return the finished stages of an audit, which may be running: unfinished ones come and go."""
-    finished = glob(str(out / "store" / "*" / "*" / "stage.json"))  # unlike pathlib's, at ease with that
+    finished = glob(str(out / "store" / "*" / "*" / "node.json"))  # unlike pathlib's, at ease with that
     return {Path(path): Path(path).read_bytes() for path in finished}
 
 
