@@ -129,7 +129,10 @@ def pair_dots(users_table: Tensor, items_table: Tensor, users: Tensor, items: Te
     would take several times as long.
     """
     if users_table.device.type != "cpu":
-        return torch.linalg.vecdot(users_table.index_select(0, users), items_table.index_select(0, items))
+        dots: Tensor = torch.linalg.vecdot(
+            users_table.index_select(0, users), items_table.index_select(0, items)
+        )
+        return dots
     no_bags = users.new_zeros(1)  # each pair names its own row
     found: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
         users_table.detach(), items_table.detach(), items.contiguous(), no_bags, users.contiguous(), 0
