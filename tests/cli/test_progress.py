@@ -3,35 +3,35 @@
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
-from recaudit.cli.progress import MOST, AuditProgress, GridProgress
+from recaudit.cli.progress import MOST, GridProgress
 from recaudit.experiments.costs import Costs
 from recaudit.pipeline import Key, Store
 from recaudit.pipeline.schedule import Planned, State, Task
 
-SPEC = '{"victim": {"model": "ncf"}, "clone": {"model": "bpr"}}'
+LABELS = ("training ncf for the victim", "training bpr clone", "attacking with PTD")
 
 
-def planned(*name: str, seed: int = 0) -> Planned:
-    inputs = {"data": "ml-1m", "seed": seed, "row": name[1]}
-    kind = {"fit": "model", "share": "clone", "judge": "figures"}[name[0]]
-    if kind != "figures":
-        inputs["spec"] = {"model": {"fit": "ncf", "share": "bpr"}[name[0]]}
-    stage = Key(kind=kind, inputs=inputs)
-    task = Task(store="", spec=SPEC, seed=seed, name=name, stage=stage, device="cpu")
-    return Planned(task=task, needs=frozenset(), place=0)
+def planned(label: str, *, seed: int = 0) -> Planned:
+    key = Key(kind="model", inputs={"data": "ml-1m", "seed": seed, "row": label})
+    task = Task(store="", spec="{}", seed=seed, key=key, label=label, device="cpu")
+    return Planned(task=task, needs=frozenset(), place=0, wanted=False)
+
+
+def told(
+    todo: dict[str, Planned], left: Iterable[str], finished: str | None = None, **state: object
+) -> State:
+    return State(todo=todo, left=frozenset(left), finished=finished, **{"running": (), **state})
 
 
 @pytest.fixture
 def todo() -> dict[str, Planned]:
     """Return the stages of a run, by their hash."""
-    stages = [planned("fit", "victim"), planned("share", "PTD", "0"), planned("judge", "PTD")]
-    return {one.task.stage.hash: one for one in stages}
+    return {one.task.key.hash: one for one in map(planned, LABELS)}
 
 
 @pytest.fixture
@@ -44,62 +44,43 @@ def run(progress: GridProgress, todo: dict[str, Planned]) -> None:
     left = set(todo)
     with progress:
         for key, one in todo.items():
-            progress.tell(State(running=(one.task,), finished=None, left=frozenset(left)))
+            progress.tell(told(todo, left, running=(one.task,)))
             progress("training", 10, 200)
             left.discard(key)
-            progress.tell(State(running=(), finished=key, left=frozenset(left)))
+            progress.tell(told(todo, left, key))
 
 
 LINE = re.compile(r"zhu2023/table4: (\d)/3 stages, about \d+:\d\d:\d\d left: (.*)")
 
 
 def test_without_a_terminal_it_is_a_line_a_stage(todo, costs, capsys) -> None:
-    run(GridProgress("zhu2023/table4", todo, costs), todo)
+    run(GridProgress("zhu2023/table4", costs), todo)
     out, err = capsys.readouterr()
     assert out == ""
     found = [LINE.fullmatch(line) for line in err.splitlines()]
     assert [line and line.groups() for line in found] == [
-        ("1", "training ncf victim, ml-1m, seed 0"),
-        ("2", "learning bpr for PTD, ml-1m, seed 0"),
-        ("3", "ncf: PTD, ml-1m, seed 0"),
+        (str(number), f"{label}, ml-1m, seed 0") for number, label in enumerate(LABELS, start=1)
     ]
     assert err.splitlines()[-1].startswith("zhu2023/table4: 3/3 stages, about 0:00:00 left")
 
 
 def test_colours_that_are_forced_make_no_bars_in_a_log(todo, costs, capsys, monkeypatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    run(GridProgress("zhu2023/table4", todo, costs), todo)
+    run(GridProgress("zhu2023/table4", costs), todo)
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-def test_a_saved_victim_is_told_by_its_folder(costs, capsys) -> None:
-    judged = planned("judge", "PTD")
-    task = replace(judged.task, spec='{"victim": {"saved": "kept/victim"}}')
-    todo = {task.stage.hash: replace(judged, task=task)}
-    run(GridProgress("zhu2023/table4", todo, costs), todo)
-    assert capsys.readouterr().err.endswith(" left: kept/victim: PTD, ml-1m, seed 0\n")
-
-
-def test_an_audit_is_lines_in_a_log_and_bars_on_a_terminal(capsys, monkeypatch) -> None:
-    def told() -> None:
-        with AuditProgress() as progress:
-            progress("audit: victim", 0, 3)
-            progress("training", 10, 200)
-            progress._moving.refresh()
-
-    told()
-    lines = ["audit: victim (1 of 3)", "  training, at most 200 epochs"]
-    assert capsys.readouterr() == ("", "\n".join([*lines, ""]))
+def test_quiet_tells_nothing(todo, costs, capsys, monkeypatch) -> None:
+    run(GridProgress("audit", costs, quiet=True), todo)
+    assert capsys.readouterr() == ("", "")
     with terminal(monkeypatch, 80) as shown:
-        told()
-    assert any(re.search(r"audit: victim .* 0/3 ", line) for line in shown)
-    assert any(re.search(r"training, at most .* 10/200 ", line) for line in shown)
-    assert not set(lines) & {line.rstrip() for line in shown}
+        run(GridProgress("audit", costs, quiet=True), todo)
+    assert shown == []
 
 
 def test_damaged_stages_are_told(todo, costs, capsys) -> None:
-    progress = GridProgress("zhu2023/table4", todo, costs)
-    progress.tell(State(running=(), finished=None, left=frozenset(todo), damaged=("x [/b] is damaged",)))
+    progress = GridProgress("zhu2023/table4", costs)
+    progress.tell(told(todo, todo, damaged=("x [/b] is damaged",)))
     assert capsys.readouterr().err == "recaudit: x [/b] is damaged\n"
 
 
@@ -126,31 +107,31 @@ def terminal(monkeypatch, columns: int) -> Iterator[list[str]]:
 
 def test_on_a_terminal_it_shows_stages_what_runs_and_the_time_left(todo, costs, monkeypatch) -> None:
     with terminal(monkeypatch, 80) as shown:
-        progress = GridProgress("zhu2023/table4", todo, costs)
+        progress = GridProgress("zhu2023/table4", costs)
         with progress:
             first, second, _ = todo.values()
-            left = frozenset(list(todo)[1:])
-            progress.tell(State(running=(), finished=first.task.stage.hash, left=left))
-            progress.tell(State(running=(second.task, second.task), finished=None, left=left))
+            left = list(todo)[1:]
+            progress.tell(told(todo, left, first.task.key.hash))
+            progress.tell(told(todo, left, running=(second.task, second.task)))
             progress("training bpr", 10, 200)
             progress._moving.refresh()
     assert any(re.search(r"1/3 stages +\d:\d\d:\d\d +about \d:\d\d:\d\d left", line) for line in shown)
-    running = [line.rstrip() for line in shown if "learning bpr for PTD" in line]
+    running = [line.rstrip() for line in shown if "training bpr clone" in line]
     assert running[-2:] == [
-        "  learning bpr for PTD, ml-1m, seed 0 training bpr: epoch 10 of at most 200",
-        "  learning bpr for PTD, ml-1m, seed 0",
+        "  training bpr clone, ml-1m, seed 0 training bpr: epoch 10 of at most 200",
+        "  training bpr clone, ml-1m, seed 0",
     ]
     assert not any(LINE.match(line) for line in shown), "no lines for a log"
     assert all(len(line.rstrip()) <= 80 for line in shown)
 
 
 def test_of_many_workers_some_are_named(costs, monkeypatch) -> None:
-    many = {one.task.stage.hash: one for one in (planned("fit", "victim", seed=seed) for seed in range(20))}
-    with terminal(monkeypatch, 80) as shown, GridProgress("zhu2023/table4", many, costs) as progress:
+    many = {one.task.key.hash: one for one in (planned("training ncf", seed=seed) for seed in range(20))}
+    with terminal(monkeypatch, 80) as shown, GridProgress("zhu2023/table4", costs) as progress:
         tasks = tuple(one.task for one in many.values())
-        progress.tell(State(running=tasks, finished=None, left=frozenset(many)))
+        progress.tell(told(many, many, running=tasks))
         progress._moving.refresh()
     assert {line.strip() for line in shown if "seed" in line} == {
-        f"training ncf victim, ml-1m, seed {seed}" for seed in range(MOST)
+        f"training ncf, ml-1m, seed {seed}" for seed in range(MOST)
     }
     assert "  and 12 more" in {line.rstrip() for line in shown}
