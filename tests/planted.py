@@ -33,8 +33,7 @@ def name_of(task: Task) -> str:
     return f"{task.label}, auxiliary {task.key.inputs['auxiliary']}"
 
 
-VICTIM, CEILING, AUXILIARY = (
-    f"training bpr for {whom}" for whom in ("the victim", "the ceiling", "auxiliary users")
-)
+VICTIM, CEILING = "training bpr for the victim", "training bpr for the ceiling"
+AUXILIARY = "training bpr for auxiliary users"
 PTD, PTA = (f"training a bpr clone on interactions, auxiliary {use}" for use in ("none", "attention"))
 """What attacks share: phase one without auxiliary data, and with them."""

@@ -114,6 +114,7 @@ def test_keys_of_all_planned_nodes(name, data, tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", SPECS)
+@pytest.mark.slow
 def test_figures(name, data) -> None:
     result = run_audit(audit_spec({"data": str(data), **SPECS[name]}))
     rows = [

@@ -109,18 +109,18 @@ def test_the_check_reads_the_whole_package() -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("models/base.py", "from recaudit.oracle import Oracle"),
-        ("models/base.py", "import recaudit.audit"),
-        ("models/base.py", "import recaudit.audit as a"),
-        ("models/base.py", "from recaudit import report"),
-        ("models/base.py", "from recaudit import audit_it"),
-        ("models/base.py", "import recaudit"),
-        ("models/base.py", "from .. import cli"),
-        ("models/base.py", "from ..attacks.protocol import Knowledge"),
+        ("models/protocol.py", "from recaudit.oracle import Oracle"),
+        ("models/protocol.py", "import recaudit.audit"),
+        ("models/protocol.py", "import recaudit.audit as a"),
+        ("models/protocol.py", "from recaudit import report"),
+        ("models/protocol.py", "from recaudit import audit_it"),
+        ("models/protocol.py", "import recaudit"),
+        ("models/protocol.py", "from .. import cli"),
+        ("models/protocol.py", "from ..attacks.protocol import Knowledge"),
         ("models/__init__.py", "from ..attacks.protocol import Knowledge"),
-        ("models/base.py", "def late():\n    from recaudit.cli import main"),
+        ("models/protocol.py", "def late():\n    from recaudit.cli import main"),
         (
-            "models/base.py",
+            "models/protocol.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from recaudit.audit import Audit",
         ),
         ("rng.py", "from recaudit.errors import UsageError"),
@@ -137,14 +137,17 @@ def test_the_check_catches_an_import_to_the_right(path: str, source: str) -> Non
     ("path", "source"),
     [
         (
-            "models/base.py",
+            "models/protocol.py",
             "from recaudit.data.interactions import Interactions\nfrom recaudit.errors import UsageError",
         ),
-        ("models/base.py", "from . import losses\nfrom .losses import bpr\nfrom ..data import interactions"),
-        ("models/__init__.py", "from .base import TopK"),
+        (
+            "models/protocol.py",
+            "from . import losses\nfrom .losses import bpr\nfrom ..data import interactions",
+        ),
+        ("models/__init__.py", "from .protocol import TopK"),
         ("report/html.py", "from recaudit import __version__"),
         ("metrics/__init__.py", "from recaudit.metrics.ranking import recall"),
-        ("attacks/base.py", "from recaudit.data.interactions import Interactions"),
+        ("attacks/protocol.py", "from recaudit.data.interactions import Interactions"),
         ("cli.py", "from recaudit.report import tables\nimport recaudit.data.split"),
         ("__init__.py", "from recaudit.audit import audit"),
     ],
@@ -173,16 +176,16 @@ def test_the_check_catches_an_attack_that_reaches_the_truth(source: str) -> None
     planted = {
         "data/__init__.py": data,
         "data/split.py": "",
-        "models/base.py": models,
-        "attacks/base.py": source,
+        "models/protocol.py": models,
+        "attacks/protocol.py": source,
     }
-    assert [line.split(":")[:2] for line in violations(planted)] == [["attacks/base.py", "1"]]
+    assert [line.split(":")[:2] for line in violations(planted)] == [["attacks/protocol.py", "1"]]
 
 
 def test_an_attack_may_take_what_data_passes_on_from_elsewhere() -> None:
     data = "from recaudit.data.interactions import Interactions\nfrom .split import Split"
     taken = "from recaudit.data import Interactions"
-    assert violations({"data/__init__.py": data, "data/split.py": "", "attacks/base.py": taken}) == []
+    assert violations({"data/__init__.py": data, "data/split.py": "", "attacks/protocol.py": taken}) == []
 
 
 @pytest.mark.parametrize("path", sorted(SOURCES))

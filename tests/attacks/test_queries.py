@@ -200,6 +200,7 @@ class TestRefusals:
 
 class TestClone:
     @pytest.mark.parametrize("drawing", ["autoregressive", "random"])
+    @pytest.mark.slow
     def test_it_learns_what_follows_an_item(self, drawing):
         settings = SETTINGS.model_copy(update={"drawing": drawing, "times": 40})
         clone, _ = stolen(settings)

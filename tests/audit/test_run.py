@@ -58,8 +58,8 @@ def stored_values(values, seed, out) -> dict[str, dict]:
     """Return one seed's values of all rows, by metric and role, from the finished stages in ``out``."""
     spec = audit_spec(values)
     cache = Cache(store=Store(out / "store", say=pytest.fail))
-    result = SeedAudit(spec, load(spec.data), Run(seed=seed, cache=cache)).result(lambda row: None)
-    assert cache.computed == 0
+    result = SeedAudit(spec, load(spec.data), Run(seed=seed, cache=cache)).result()
+    assert cache.misses == 0
     return result.values
 
 
@@ -155,14 +155,22 @@ def test_a_device_that_is_not_there(device) -> None:
         check_device(device)
 
 
-def test_progress_tells_stages_and_epochs(values) -> None:
-    heard = []
-    run_audit(AuditSpec(**values), progress=lambda *step: heard.append(step))
-    stages = ["victim", "popularity", "retrained", *values["attacks"]]
-    told = [step for step in heard if step[0].startswith("audit: ")]
-    names = [f"audit: seed {seed}, {stage}" for seed in (0, 1) for stage in stages]
-    assert told == [(name, number, 12) for number, name in enumerate(names)]
-    assert heard[1] == ("training bpr", 1, 6)
+def test_nodes_and_epochs_are_told(values) -> None:
+    heard, told = [], []
+    run_audit(AuditSpec(**values), progress=lambda *step: heard.append(step), tell=told.append)
+    assert heard[0] == ("training bpr", 1, 6)
+    nodes = [(task.label, task.seed) for state in told for task in state.running]
+    finished = [state.finished for state in told if state.finished is not None]
+    assert len(nodes) == len(set(nodes)) + 2  # PTD's clone and PTAQ's have one label, in both seeds
+    assert len(finished) == len(set(finished)) == 2 * 11
+    assert told[-1].left == frozenset()
+    for seed in (0, 1):
+        for row in (
+            "judging victim",
+            "judging retrained",
+            *(f"attacking with {name}" for name in values["attacks"]),
+        ):
+            assert (row, seed) in nodes
 
 
 def test_a_popular_list_is_its_own_floor_and_ceiling(values) -> None:

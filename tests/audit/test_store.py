@@ -1,20 +1,24 @@
 """Finished stages are kept and taken again, and nothing else is."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recaudit.attacks.stealing import surrogate
 from recaudit.audit import AuditSpec, run_audit
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
+from recaudit.models import factorization
 from recaudit.pipeline import Store
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.run import Run
+from recaudit.pipeline.schedule import State
 
 
 def timeless(result) -> list[tuple]:
@@ -50,19 +54,19 @@ class Stopped(Exception):
 
 
 def test_an_audit_goes_on_where_it_was_stopped(small, tmp_path) -> None:
-    def stop_in_seed_1(stage: str, done: int, total: int) -> None:
-        if stage == "audit: seed 1, PTD":
+    def stop_in_seed_1(state: State) -> None:
+        if any((task.label, task.seed) == ("attacking with PTD", 1) for task in state.running):
             raise Stopped
 
     with pytest.raises(Stopped):
-        run_audit(AuditSpec(**small), out=tmp_path, progress=stop_in_seed_1)
+        run_audit(AuditSpec(**small), out=tmp_path, tell=stop_in_seed_1)
     finished = contents(tmp_path / "store")
     result = run_audit(AuditSpec(**small), out=tmp_path)
     assert result.reused == (0,)
     assert timeless(result) == timeless(run_audit(AuditSpec(**small)))
     whole = contents(tmp_path / "store")
     assert finished.items() <= whole.items()
-    assert len(whole) == len(finished) + 4  # clone and figures of seed 1, two files each
+    assert len(whole) == len(finished) + 2  # the figures of PTD in seed 1
     more = run_audit(AuditSpec(**small | {"seeds": [1, 2, 0]}), out=str(tmp_path))
     assert more.reused == (1, 0)
     again = run_audit(AuditSpec(**small), out=tmp_path)
@@ -73,7 +77,13 @@ def test_an_audit_goes_on_where_it_was_stopped(small, tmp_path) -> None:
 
 def begun(steps) -> int:
     """Return how many trainings began."""
-    return sum(done == 1 for name, done, _ in steps if not name.startswith("audit: "))
+    return sum(done == 1 for _, done, _ in steps)
+
+
+def learnt_from_lists(store: Path) -> int:
+    """Return how many figures are stored of attacks that learn from lists: their clones are not kept."""
+    described = (json.loads(path.read_bytes()) for path in store.glob("judged/*/node.json"))
+    return sum(one["inputs"].get("settings", {}).get("lists", False) for one in described)
 
 
 @pytest.mark.slow
@@ -94,28 +104,28 @@ def test_a_training_that_was_stopped_begins_again_after_the_last_finished_stage(
         out = tmp_path / str(moment)
         with pytest.raises(Stopped):
             run_audit(spec, out=out, progress=stop)
-        finished, told = contents(out / "store"), []
+        finished, learnt, told = contents(out / "store"), learnt_from_lists(out / "store"), []
         result = run_audit(spec, out=out, progress=lambda *step, told=told: told.append(step))
         assert timeless(result) == timeless(undisturbed)
         assert finished.items() <= contents(out / "store").items()
         stages = {name.rpartition("/")[0] for name in finished}
         kept = sum(name.startswith(("model/", "clone/")) for name in stages)
-        assert begun(told) == begun(heard) - kept
+        assert begun(told) == begun(heard) - kept - learnt
 
 
 def test_another_audit_takes_what_both_need(small, copied) -> None:
     store = Store(copied / "store", say=pytest.fail)
     kinds = [stage.kind for stage in store.stages()]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"model": 2, "clone": 1, "figures": 4}
+    assert {kind: kinds.count(kind) for kind in kinds} == {"model": 2, "clone": 1, "judged": 4}
     trained = []
     wider = AuditSpec(**small | {"attacks": ["PTD", "PTQ"], "seeds": 1})
     wider_settings = wider.model_copy(
         update={"settings": {"PTD": small["settings"]["PTD"], "PTQ": small["settings"]["PTAQ"]}}
     )
     result = run_audit(wider_settings, store=store, progress=lambda *step: trained.append(step[0]))
-    assert {name for name in trained if not name.startswith("audit: ")} == {"clone, lists"}
+    assert set(trained) == {"clone, lists"}
     kinds = [stage.kind for stage in store.stages()]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"model": 2, "clone": 2, "figures": 5}
+    assert {kind: kinds.count(kind) for kind in kinds} == {"model": 2, "clone": 1, "judged": 5}
     assert timeless(result) == timeless(run_audit(wider_settings))
 
 
@@ -126,7 +136,7 @@ def test_a_setting_of_the_attacker_or_the_judge_leaves_the_victim(small, copied,
     spec = AuditSpec(**small | other | {"seeds": 1})
     result = run_audit(spec, store=store)
     assert {stage.hash for stage in store.stages() if stage.kind == "model"} == before
-    assert len([stage for stage in store.stages() if stage.kind == "figures"]) == 8
+    assert len([stage for stage in store.stages() if stage.kind == "judged"]) == 8
     assert timeless(result) == timeless(run_audit(spec))
 
 
@@ -142,13 +152,13 @@ DAMAGES = {
 }
 
 
-EVERY_KIND = ("figures", "clone", "model")
+EVERY_KIND = ("judged", "clone", "model")
 
 
 @pytest.mark.parametrize(
-    ("damage", "kinds"), [(name, ("figures",)) for name in DAMAGES] + [("one byte", EVERY_KIND)]
+    ("damage", "kinds"), [(name, ("judged",)) for name in DAMAGES] + [("one byte", EVERY_KIND)]
 )
-@pytest.mark.parametrize("file", ["stage.json", "tensors.safetensors"])
+@pytest.mark.parametrize("file", ["node.json", "tensors.safetensors"])
 def test_damaged_stages_are_computed_again(small, kept, copied, damage, file, kinds) -> None:
     spec, told, first = AuditSpec(**small | {"seeds": 1}), [], kept[0]
     whole = contents(copied / "store")
@@ -224,46 +234,72 @@ def seed_audit(values):
     return open_seed
 
 
-def test_works_are_all_stages_each_after_what_it_needs(seed_audit) -> None:
-    works = seed_audit().works()
-    assert {work.name for work in works} == {
-        ("fit", "victim"),
-        ("fit", "retrained"),
-        ("share", "PTD", "0"),
-        ("share", "PTAQ", "0"),
-        ("share", "PTAQ", "1"),
-        *(("judge", row) for row in ("victim", "popularity", "retrained", "QSD", "PTD", "PTAQ")),
-    }
+MODELS = {
+    "training bpr for the victim",
+    "training bpr for the ceiling",
+    "training bpr for auxiliary users",
+    "training a bpr clone on interactions",  # PTD's and PTAQ's
+}
+ROWS = ("judging victim", "judging popularity", "judging retrained")
+ATTACKS = ("attacking with QSD", "attacking with PTD", "attacking with PTAQ")
+
+
+def test_nodes_come_once_each_after_its_needs(seed_audit) -> None:
+    nodes = tuple(seed_audit().nodes())
+    assert {node.label for node in nodes} == MODELS | {*ROWS, *ATTACKS}
     there: set[str] = set()
-    for work in works:
-        assert set(work.needs) <= there, work.name
-        there.add(work.stage.hash)
-    assert len(there) == len(works)
+    for node in nodes:
+        assert node.kept_needs <= there, node.label
+        there.add(node.key.hash)
+    assert len(there) == len(nodes) == 5 + 6
 
 
-def test_a_work_computes_its_own_stage_and_nothing_that_is_there(seed_audit, found) -> None:
-    """What needs names is enough: with it there, only the stage itself and an attack's own clone are new."""
-    cache = Cache()
-    one = seed_audit(cache=cache)
-    for work in one.works():
-        before = set(cache.pieces)
-        assert set(work.needs) <= before
-        seed_audit(cache=cache).do(work.name)
-        new = set(cache.pieces) - before
-        assert work.stage.hash in new
-        lists = work.name in {("judge", "QSD"), ("judge", "PTAQ")}
-        assert len(new) == 1 + lists, work.name
-    computed = cache.computed
-    result = seed_audit(cache=cache).result(lambda row: None)
-    assert cache.computed == computed == len(cache.pieces)
+def test_a_node_computes_itself_and_nothing_that_is_there(seed_audit, found, tmp_path) -> None:
+    """What needs names is enough: with it there, only the node itself is new."""
+    store = Store(tmp_path, say=pytest.fail)
+    for place, node in enumerate(seed_audit().nodes()):
+        cache = Cache(store)
+        mine = tuple(seed_audit(cache=cache).nodes())[place]  # as another process has it
+        assert mine.key.hash == node.key.hash
+        cache.get(mine)
+        assert cache.misses == 1, node.label
+    cache = Cache(store)
+    result = seed_audit(cache=cache).result()
+    assert cache.misses == 0
     content = found.content
     assert result.ledgers == [one for one in content["ledgers"] if one["seed"] == 0]
     assert result.users["target"] == content["data"]["target_users"]
 
 
-def test_a_stage_that_no_audit_has(seed_audit) -> None:
-    with pytest.raises(ValueError, match=r"no stage is named \('train', 'victim'\)"):
-        seed_audit().do(("train", "victim"))
+def test_stored_figures_read_no_model(seed_audit, tmp_path) -> None:
+    """Where the models are gone, figures that are stored are still told, and nothing is trained again."""
+    store = Store(tmp_path, say=pytest.fail)
+    first = seed_audit(cache=Cache(store)).result()
+    for kind in ("model", "clone"):
+        shutil.rmtree(store.folder / kind)
+    cache = Cache(store)
+    again = seed_audit(cache=cache).result()
+    assert (cache.misses, cache.hits) == (0, 6)
+    assert again.stages == first.stages
+
+
+def test_a_row_s_seconds_are_those_of_running_alone(seed_audit, monkeypatch) -> None:
+    """Each training takes one second of a clock that nothing else moves; no attack pays for the victim."""
+    now = [0.0]
+    monkeypatch.setattr("recaudit.pipeline.cache.time.perf_counter", lambda: now[0])
+    for place in (factorization, surrogate):
+
+        def counted(*given, train=place.train, **options):
+            now[0] += 1
+            return train(*given, **options)
+
+        monkeypatch.setattr(place, "train", counted)
+    seconds = {stage["stage"]: stage["seconds"] for stage in seed_audit().result().stages}
+    assert seconds == {"victim": 1, "retrained": 1, "QSD": 1, "PTD": 1, "PTAQ": 3}
+    audit = seed_audit()
+    for node in audit.nodes():  # one by one, as the scheduler does
+        audit.stealing.run.cache.get(node)
+    assert {stage["stage"]: stage["seconds"] for stage in audit.result().stages} == seconds
 
 
 FEW = {"epochs": 3, "evaluate_every": 1, "patience": 2}
@@ -278,36 +314,35 @@ EVERY = {"victim", "popularity", "retrained", "QSD", "PTD", "PTAQ"}
         ({"split": {"known": 0.6}}, EVERY),
         ({"victim": {"embedding_size": 4}, "clone": {"embedding_size": 8}}, EVERY),
         ({"clone": {"negatives": 2}}, {"QSD", "PTD", "PTAQ"}),
-        # PTD's clone learns as the attack's settings say; the auxiliary model learns as the clone's own do.
-        ({"clone": {"stopping": FEW}}, {"QSD", "PTAQ"}),
+        ({"clone": {"stopping": FEW}}, {"QSD", "PTD", "PTAQ"}),
         ({"settings": {"PTD": {"stopping": FEW}}}, {"PTD", "QSD", "PTAQ"}),
         ({"queries": 12}, EVERY),
-        ({"split": {"known": 0.5, "common_items": 0.5}}, EVERY),
+        ({"split": {"known": 0.5, "common_items": 0.5}}, EVERY - {"QSD", "PTD"}),
+        ({"split": {"known": 0.5, "auxiliary_share": 0.5}}, EVERY - {"QSD", "PTD"}),
         ({"seeds": 3}, set()),
         ({"attacks": ["PTAQ", "PTD", "QSD"]}, set()),
     ],
 )
 def test_figures_are_told_apart_by_what_they_depend_on(seed_audit, values, changed, rows) -> None:
     def figures(audit):
-        return {work.name[1]: work.stage.hash for work in audit.works() if work.name[0] == "judge"}
+        return {row: node.key.hash for row, node in audit.stealing.rows.items()}
 
     before, after = figures(seed_audit()), figures(seed_audit(changed))
     assert {row for row in before if before[row] != after[row]} == rows
 
 
 def test_figures_of_other_seeds_and_devices_are_others(seed_audit) -> None:
-    def stages(**run):
-        return {work.name: work.stage.hash for work in seed_audit(**run).works()}
+    def hashes(**run):
+        return {node.key.hash for node in seed_audit(**run).nodes()}
 
-    before = stages()
-    for other in (stages(seed=1), stages(device="cuda")):
-        assert not set(before.values()) & set(other.values())
+    for other in (hashes(seed=1), hashes(device="cuda")):
+        assert not hashes() & other
 
 
 def test_a_judgement_that_was_kept_is_as_it_was(seed_audit, tmp_path) -> None:
     cache = Cache(store=Store(tmp_path, say=pytest.fail))
     for row in ("victim", "popularity", "PTAQ"):
-        first, again = (seed_audit(cache=cache)._stealing.judged(row) for _ in range(2))
+        first, again = (cache.get(seed_audit(cache=cache).stealing.rows[row]) for _ in range(2))
         assert list(first.values) == list(again.values)
         for metric, roles in first.values.items():
             assert list(roles) == list(again.values[metric])
@@ -318,3 +353,16 @@ def test_a_judgement_that_was_kept_is_as_it_was(seed_audit, tmp_path) -> None:
             for one in (first, again)
         ]
         assert left[0] == left[1]
+
+
+@pytest.mark.process
+def test_several_workers_find_the_bits_that_one_finds(small, kept, tmp_path) -> None:
+    """In a store that goes when the audit ends, as none is named."""
+    spec = AuditSpec(**small | {"seeds": 1})
+    assert timeless(run_audit(spec, workers=2)) == timeless(kept[0])
+
+
+def test_several_workers_load_the_data_themselves(small) -> None:
+    spec = audit_spec(small)
+    with pytest.raises(ValueError, match=r"several workers load spec.data themselves"):
+        run_audit(spec, data=load(spec.data), workers=2)

@@ -326,6 +326,7 @@ def test_help_and_version(recaudit, monkeypatch) -> None:
     assert recaudit("--version")[:2] == (0, f"{package.__version__}\n")
 
 
+@pytest.mark.slow
 def test_audits_share_a_store(recaudit, spec, tmp_path) -> None:
     shared = tmp_path / "shared"
     code, _, _ = recaudit("audit", spec, "--store", shared, "--out", tmp_path / "first")

@@ -37,7 +37,7 @@ def wait_for(number: int, out: Path, process: subprocess.Popen) -> None:
 
 def stored(out: Path) -> dict[Path, bytes]:
     """Return the finished stages of an audit, which may be running: unfinished ones come and go."""
-    finished = glob(str(out / "store" / "*" / "*" / "stage.json"))  # unlike pathlib's, at ease with that
+    finished = glob(str(out / "store" / "*" / "*" / "node.json"))  # unlike pathlib's, at ease with that
     return {Path(path): Path(path).read_bytes() for path in finished}
 
 
@@ -50,7 +50,7 @@ def figures(rows) -> list[tuple]:
 
 
 def test_a_killed_audit_loses_no_finished_stage(spec, tmp_path) -> None:
-    arguments = [spec, "--seeds", "12", "--out", tmp_path]
+    arguments = [spec, "--seeds", "6", "--out", tmp_path]
     kept = {}
     for number in (3, 9):
         process = start(*arguments)
@@ -66,7 +66,7 @@ def test_a_killed_audit_loses_no_finished_stage(spec, tmp_path) -> None:
     assert process.returncode == 0
     # Seconds are stored too: a stage that was computed again would differ in them.
     assert {path: path.read_bytes() for path in kept} == kept
-    values = read_yaml(spec) | {"seeds": 12}
+    values = read_yaml(spec) | {"seeds": 6}
     uninterrupted = tmp_path / "uninterrupted"
     from recaudit import write_report
 
@@ -75,7 +75,7 @@ def test_a_killed_audit_loses_no_finished_stage(spec, tmp_path) -> None:
 
 
 def test_an_interrupted_audit_says_so_in_one_line(spec, tmp_path) -> None:
-    process = start(spec, "--seeds", "500", "--out", tmp_path)
+    process = start(spec, "--seeds", "50", "--out", tmp_path)
     wait_for(1, tmp_path, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -13,25 +13,25 @@ from recaudit.experiments.costs import Costs
 from recaudit.pipeline import Key, Store
 from recaudit.pipeline.schedule import Planned, State, Task
 
-LABELS = ("training ncf for the victim", "training bpr clone", "attacking with PTD")
 
-
-def planned(label: str, *, seed: int = 0) -> Planned:
-    key = Key(kind="model", inputs={"data": "ml-1m", "seed": seed, "row": label})
+def planned(kind: str, label: str, seed: int = 0) -> Planned:
+    key = Key(kind=kind, inputs={"data": "ml-1m", "seed": seed, "label": label})
     task = Task(store="", spec="{}", seed=seed, key=key, label=label, device="cpu")
-    return Planned(task=task, needs=frozenset(), place=0, wanted=False)
+    return Planned(task=task, needs=frozenset(), place=0, wanted=True)
 
 
-def told(
-    todo: dict[str, Planned], left: Iterable[str], finished: str | None = None, **state: object
-) -> State:
-    return State(todo=todo, left=frozenset(left), finished=finished, **{"running": (), **state})
+LABELS = {
+    "model": "training ncf for the victim",
+    "clone": "training a bpr clone",
+    "judged": "attacking with PTD",
+}
 
 
 @pytest.fixture
 def todo() -> dict[str, Planned]:
-    """Return the stages of a run, by their hash."""
-    return {one.task.key.hash: one for one in map(planned, LABELS)}
+    """Return the nodes of a run, by their hash."""
+    nodes = [planned(kind, label) for kind, label in LABELS.items()]
+    return {one.task.key.hash: one for one in nodes}
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def run(progress: GridProgress, todo: dict[str, Planned]) -> None:
     left = set(todo)
     with progress:
         for key, one in todo.items():
-            progress.tell(told(todo, left, running=(one.task,)))
+            progress.tell(State(todo=todo, running=(one.task,), finished=None, left=frozenset(left)))
             progress("training", 10, 200)
             left.discard(key)
-            progress.tell(told(todo, left, key))
+            progress.tell(State(todo=todo, running=(), finished=key, left=frozenset(left)))
 
 
 LINE = re.compile(r"zhu2023/table4: (\d)/3 stages, about \d+:\d\d:\d\d left: (.*)")
@@ -59,7 +59,7 @@ def test_without_a_terminal_it_is_a_line_a_stage(todo, costs, capsys) -> None:
     assert out == ""
     found = [LINE.fullmatch(line) for line in err.splitlines()]
     assert [line and line.groups() for line in found] == [
-        (str(number), f"{label}, ml-1m, seed 0") for number, label in enumerate(LABELS, start=1)
+        (str(number), f"{label}, ml-1m, seed 0") for number, label in enumerate(LABELS.values(), start=1)
     ]
     assert err.splitlines()[-1].startswith("zhu2023/table4: 3/3 stages, about 0:00:00 left")
 
@@ -70,18 +70,20 @@ def test_colours_that_are_forced_make_no_bars_in_a_log(todo, costs, capsys, monk
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
+def test_damaged_stages_are_told(todo, costs, capsys) -> None:
+    progress = GridProgress("zhu2023/table4", costs)
+    progress.tell(
+        State(todo=todo, running=(), finished=None, left=frozenset(todo), damaged=("x [/b] is damaged",))
+    )
+    assert capsys.readouterr().err == "recaudit: x [/b] is damaged\n"
+
+
 def test_quiet_tells_nothing(todo, costs, capsys, monkeypatch) -> None:
     run(GridProgress("audit", costs, quiet=True), todo)
     assert capsys.readouterr() == ("", "")
     with terminal(monkeypatch, 80) as shown:
         run(GridProgress("audit", costs, quiet=True), todo)
     assert shown == []
-
-
-def test_damaged_stages_are_told(todo, costs, capsys) -> None:
-    progress = GridProgress("zhu2023/table4", costs)
-    progress.tell(told(todo, todo, damaged=("x [/b] is damaged",)))
-    assert capsys.readouterr().err == "recaudit: x [/b] is damaged\n"
 
 
 @contextmanager
@@ -110,28 +112,28 @@ def test_on_a_terminal_it_shows_stages_what_runs_and_the_time_left(todo, costs, 
         progress = GridProgress("zhu2023/table4", costs)
         with progress:
             first, second, _ = todo.values()
-            left = list(todo)[1:]
-            progress.tell(told(todo, left, first.task.key.hash))
-            progress.tell(told(todo, left, running=(second.task, second.task)))
+            left = frozenset(list(todo)[1:])
+            progress.tell(State(todo=todo, running=(), finished=first.task.key.hash, left=left))
+            progress.tell(State(todo=todo, running=(second.task, second.task), finished=None, left=left))
             progress("training bpr", 10, 200)
             progress._moving.refresh()
     assert any(re.search(r"1/3 stages +\d:\d\d:\d\d +about \d:\d\d:\d\d left", line) for line in shown)
-    running = [line.rstrip() for line in shown if "training bpr clone" in line]
+    running = [line.rstrip() for line in shown if "training a bpr clone" in line]
     assert running[-2:] == [
-        "  training bpr clone, ml-1m, seed 0 training bpr: epoch 10 of at most 200",
-        "  training bpr clone, ml-1m, seed 0",
+        "  training a bpr clone, ml-1m, seed 0 training bpr: epoch 10 of at most 200",
+        "  training a bpr clone, ml-1m, seed 0",
     ]
     assert not any(LINE.match(line) for line in shown), "no lines for a log"
     assert all(len(line.rstrip()) <= 80 for line in shown)
 
 
 def test_of_many_workers_some_are_named(costs, monkeypatch) -> None:
-    many = {one.task.key.hash: one for one in (planned("training ncf", seed=seed) for seed in range(20))}
+    many = {one.task.key.hash: one for one in (planned("model", LABELS["model"], seed) for seed in range(20))}
     with terminal(monkeypatch, 80) as shown, GridProgress("zhu2023/table4", costs) as progress:
         tasks = tuple(one.task for one in many.values())
-        progress.tell(told(many, many, running=tasks))
+        progress.tell(State(todo=many, running=tasks, finished=None, left=frozenset(many)))
         progress._moving.refresh()
     assert {line.strip() for line in shown if "seed" in line} == {
-        f"training ncf, ml-1m, seed {seed}" for seed in range(MOST)
+        f"training ncf for the victim, ml-1m, seed {seed}" for seed in range(MOST)
     }
     assert "  and 12 more" in {line.rstrip() for line in shown}

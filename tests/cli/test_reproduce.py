@@ -15,9 +15,9 @@ import duckdb
 import polars as pl
 import pytest
 
+from recaudit.audit import tasks
 from recaudit.cli.reproduce import ReproduceOptions
 from recaudit.errors import UsageError
-from recaudit.experiments import execute, plan
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.papers import STATISTICS, grid_names
 from recaudit.experiments.table import COLUMNS, VERSIONS
@@ -43,7 +43,7 @@ def figures(folder: Path) -> pl.DataFrame:
 
 
 def stored(store: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in sorted(store.glob("*/*/stage.json"))}
+    return {path: path.read_bytes() for path in sorted(store.glob("*/*/node.json"))}
 
 
 def one_line(err: str) -> str:
@@ -172,7 +172,7 @@ def test_the_list_names_all_and_loads_no_data_and_no_torch(tmp_path) -> None:
     )
     env = {**os.environ, "RECAUDIT_DATA": str(tmp_path), "COLUMNS": "80"}
     ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=env
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, env=env, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     rows = [line for line in ran.stdout.splitlines() if "zhu2023/" in line or "hu2023/" in line]
@@ -228,7 +228,7 @@ def test_the_page_shows_what_was_measured_and_needs_no_store_again(recaudit, pap
     full = Path("docs/reproduction.md").read_text("utf-8")
     assert full.count("not measured") == 1, "where the page says what that means"
     found, shown = figures(paper / "results" / TABLE), figures(paper / "docs" / "reproduction")
-    assert found.equals(shown)
+    assert found.equals(shown.drop("kept")), "the page's table counts data sets, too"
     ours = found.filter(pl.col("attack") != "victim", metric="agreement@5", users="unqueried")
     assert len(ours) == 16, "four rows of four cells"
     for row in ours.iter_rows(named=True):
@@ -361,13 +361,13 @@ def test_table_6_is_counted_without_a_grid(recaudit, paper) -> None:
 def test_a_workers_wrong_input_is_one_line(recaudit, paper, grid, monkeypatch) -> None:
     data = Path(grid.base["data"])
     moved = data.with_suffix(".moved")
-    missing = plan.missing
+    missing = tasks.missing
 
     def missing_data(planned, store):
         data.rename(moved)
         return missing(planned, store)
 
-    monkeypatch.setattr(plan, "missing", missing_data)
+    monkeypatch.setattr(tasks, "missing", missing_data)
     try:
         code, out, err = recaudit("reproduce", TABLE, "--workers", "2")
     finally:
@@ -382,15 +382,18 @@ def test_a_workers_wrong_input_is_one_line(recaudit, paper, grid, monkeypatch) -
 def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
     recaudit, paper, monkeypatch, error
 ) -> None:
-    perform, command = execute.perform, ("reproduce", TABLE, "--only", "victim=bpr,epochs=4")
+    perform, command = tasks.perform, ("reproduce", TABLE, "--only", "victim=bpr,epochs=4")
+
+    failed = []
 
     def failing(task, progress):
-        if task.name == ("judge", "PTD"):
+        if stored(paper / "recaudit-store"):
+            failed.append(task.label)
             raise error
         return perform(task, progress)
 
     with monkeypatch.context() as patched:
-        patched.setattr(execute, "perform", failing)
+        patched.setattr(tasks, "perform", failing)
         code, out, err = recaudit(*command)
         assert out == ""
         lines = err.splitlines()
@@ -399,7 +402,7 @@ def test_an_error_on_the_way_names_its_stage_and_keeps_what_is_finished(
             assert "Traceback (most recent call last):" in lines
             assert lines[-3:] == [
                 "RuntimeError: too large",
-                "This happened at the stage judge PTD of small, seed 0; finished stages are kept.",
+                f"This happened at the node {failed[0]} of small, seed 0; finished nodes are kept.",
                 "recaudit: this is a fault of recaudit: please report it with the traceback above",
             ]
         else:

@@ -16,7 +16,7 @@ STAGES = {
     "model": Key(kind="model", inputs={"spec": SPEC, "data": "ml-1m", "seed": 1}),
     "interactions": Key(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "auxiliary": "none"}),
     "lists": Key(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "settings": SETTINGS}),
-    "figures": Key(kind="figures", inputs={"model": "popularity", "data": "ml-1m", "k": 50}),
+    "figures": Key(kind="judged", inputs={"model": "popularity", "data": "ml-1m", "k": 50}),
 }
 
 
@@ -65,7 +65,7 @@ def test_the_list_names_each_stage_and_what_it_is(recaudit, store) -> None:
             "ml-1m",
             "2.5",
         ],
-        STAGES["figures"].hash[:12]: ["figures", "of popularity", "ml-1m", "3.5"],
+        STAGES["figures"].hash[:12]: ["judged", "of popularity", "ml-1m", "3.5"],
     }
     assert out.splitlines()[-1].startswith("4 stages, ")
     of_kind = recaudit("runs", "list", "--kind", "clone", "--store", store.folder)[1]
@@ -100,7 +100,7 @@ def test_a_folder_that_is_no_store(recaudit, tmp_path, command) -> None:
     code, out, err = recaudit("runs", *command, "--store", tmp_path)
     assert (code, out) == (2, "")
     assert err == (
-        f"recaudit: store: {tmp_path} is no store of recaudit: it holds other files and no finished stage; "
+        f"recaudit: store: {tmp_path} is no store of recaudit: it holds other files and no finished node; "
         "name a store or a new folder\n"
     )
     assert list(tmp_path.rglob("*")) == [blob.parent, blob]
@@ -190,7 +190,7 @@ def test_clearing_up_takes_stages_of_other_versions(recaudit, store, monkeypatch
 
 
 def test_looking_changes_nothing(recaudit, store) -> None:
-    (store.folder / "recaudit-store.json").unlink()  # as older versions left it
+    (store.folder / "recaudit-store.json").unlink()  # somebody lost it
     (store.folder / "locks").rmdir()
     times = {path: path.stat().st_mtime_ns for path in (store.folder, *store.folder.rglob("*"))}
     commands = (("list",), ("show", STAGES["model"].hash), ("gc", "--dry-run"))
@@ -216,10 +216,10 @@ def test_stages_whose_inputs_are_others(recaudit, store, inputs) -> None:
 
 def test_another_version_s_stage_stops_nothing(recaudit, store) -> None:
     path = place(store, "model")
-    stored = json.loads((path / "stage.json").read_bytes())
+    stored = json.loads((path / "node.json").read_bytes())
     del stored["sha256"], stored["facts"]
     stored["versions"]["recaudit"] = "9.8.7"
-    (path / "stage.json").write_bytes(store_module.rendered(stored))
+    (path / "node.json").write_bytes(store_module.rendered(stored))
     says = "written by another version of recaudit: recaudit 9.8.7"
     code, out, err = recaudit("runs", "list")
     assert (code, out.splitlines()[-1][:9]) == (0, "3 stages,")

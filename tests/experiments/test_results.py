@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recaudit.audit import run_audit
-from recaudit.audit.tasks import missing
+from recaudit.audit.tasks import missing, perform
 from recaudit.experiments.plan import cell_spec, plan
 from recaudit.experiments.results import COLUMNS, results
 from recaudit.pipeline import Store
@@ -100,7 +100,7 @@ def test_settings_of_a_cell_are_columns(make_grid, tmp_path) -> None:
         seeds=1,
     )
     store = Store(tmp_path, say=pytest.fail)
-    execute(missing(plan(grid, store), store), Here(), lambda state: None)
+    execute(missing(plan(grid, store), store), Here(perform), lambda state: None)
     table = results(grid, store)
     names = ["k", "known", "common_items", "mixed", "queries", "clone", "victim"]
     assert table.select(names).unique(maintain_order=True).rows() == [

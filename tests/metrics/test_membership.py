@@ -265,6 +265,7 @@ class TestIntervals:
         expected = naive_intervals(scores, members, resamples=2000, seed=2)
         np.testing.assert_allclose([(each.low, each.high) for each in found.values()], expected, atol=0.03)
 
+    @pytest.mark.slow
     def test_one_seed_users_alone_are_covered_at_the_level(self):
         """Members normal about 1, others about 0: AUC is Φ(1 / √2), TPR at 0.1 is Φ(1 - z)."""
         truth = {
@@ -287,6 +288,7 @@ class TestIntervals:
                 covered[name] += found[name].low <= true <= found[name].high
         assert all(0.90 < count / 300 < 0.99 for count in covered.values()), covered
 
+    @pytest.mark.slow
     def test_seeds_that_differ_are_covered_at_the_level(self):
         """Over shifts normal about 1 with variance 0.25 the mean AUC is Φ(1 / √2.25)."""
         true, generator = NORMAL.cdf(1 / 2.25**0.5), np.random.default_rng(4)

@@ -23,11 +23,11 @@ from polars.testing import assert_frame_equal
 
 from recaudit.audit.tasks import missing, perform
 from recaudit.errors import UsageError
-from recaudit.experiments import cluster
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import plan
 from recaudit.experiments.results import results
 from recaudit.pipeline import Store
+from recaudit.pipeline.pools import ray as module
 from recaudit.pipeline.pools.local import Here
 from recaudit.pipeline.pools.ray import RayPool, TaskLost
 from recaudit.pipeline.schedule import Pool, State, execute
@@ -225,7 +225,7 @@ def tiny_grid(folder: Path) -> Grid:
 def test_a_grid_over_a_dying_node_has_the_figures_of_one_process(head: Cluster, tmp_path: Path) -> None:
     grid = tiny_grid(tmp_path)
     alone, shared = Store(tmp_path / "alone"), Store(tmp_path / "shared")
-    execute(missing(plan(grid, alone), alone), Here(), lambda _: None)
+    execute(missing(plan(grid, alone), alone), Here(perform), lambda _: None)
     with node(f"--address={head.address}") as second, opened(head.address, perform) as pool:
         wait_until(lambda: second.alive() and pool.workers == 2, "two nodes, of one CPU each")
         finished: list[str] = []
@@ -397,15 +397,13 @@ def test_an_argument_out_of_range_is_refused(options: dict[str, Any], message: s
     ],
 )
 def test_how_many_tasks_fit_a_node(resources: dict[str, float], gpus: float, fit: int) -> None:
-    assert cluster._fitting(resources, gpus) == fit
+    assert module._fitting(resources, gpus) == fit
 
 
 @pytest.mark.parametrize(("failures", "tries"), [(0, 1), (2, 3), (3, 3)])
 def test_a_client_whose_server_was_given_up_asks_again(
     monkeypatch: pytest.MonkeyPatch, failures: int, tries: int
 ) -> None:
-    from recaudit.experiments import cluster
-
     asked: list[str] = []
 
     def init(address: str, **rest: Any) -> None:
@@ -420,10 +418,10 @@ def test_a_client_whose_server_was_given_up_asks_again(
         shutdown=lambda: None,
         exceptions=SimpleNamespace(RayError=LookupError),
     )
-    monkeypatch.setattr(cluster, "_reach", lambda *given: None)
+    monkeypatch.setattr(module, "_reach", lambda *given: None)
     if failures < 3:
-        cluster._connect(fake, "ray://head:10001")
+        module._connect(fake, "ray://head:10001")
     else:
         with pytest.raises(UsageError, match="Initialization failure from server"):
-            cluster._connect(fake, "ray://head:10001")
+            module._connect(fake, "ray://head:10001")
     assert asked == ["ray://head:10001"] * tries

@@ -779,9 +779,7 @@ def test_a_marker_that_is_being_written_or_says_more(tmp_path, content) -> None:
 def test_a_store_of_another_format_is_refused(tmp_path, writes) -> None:
     (tmp_path / "recaudit-store.json").write_text('{"format": 1}')
     before = tree(tmp_path)
-    with pytest.raises(
-        UsageError, match=r"is of format 1, of another .* reads format 2; name another folder, or"
-    ):
+    with pytest.raises(UsageError, match=r"is of format 1, of another .* format 2; name another folder, or"):
         Store(tmp_path, writes=writes)
     assert tree(tmp_path) == before
 

@@ -249,6 +249,7 @@ def test_parts_of_pictures_are_drawn(grid: Grid, only: str, tmp_path: Path) -> N
     assert len(draw(planted(part), part, tmp_path)) == 3
 
 
+@pytest.mark.slow
 def test_roc_curves_stand_twice_with_their_areas_and_the_published_one(tmp_path: Path) -> None:
     frame = planted(FIG1)
     said = words(draw(frame, FIG1, tmp_path)[0])

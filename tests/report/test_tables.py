@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,9 @@ import pytest
 from rich.console import Console
 
 from recaudit.report import Result, markdown_table, parse_result, terminal_table, write_figures_csv
+from recaudit.report.tables import cost, needs
+from recaudit.report.views import COSTS, Stealing, served
+from recaudit.vocabulary import metric_of
 
 
 def _printed(result: Result, width: int) -> list[str]:
@@ -15,32 +19,45 @@ def _printed(result: Result, width: int) -> list[str]:
     return capture.get().splitlines()
 
 
-def test_a_row_an_attack_between_floor_and_ceiling(result: Result) -> None:
-    lines = _printed(result, 100)
-    rows = [line.split() for line in lines]
-    first = [
-        row[0]
-        for row in rows
-        if row and row[0] in {"Popular", "QSD", "PTD", "PTQ", "PTA", "PTAQ", "Retrained"}
-    ]
-    assert first == ["Popular", "QSD", "PTD", "PTQ", "PTA", "PTAQ", "Retrained"]
-    said = {" ".join(row) for row in rows}
-    assert "PTAQ 0.647 (0.623–0.671) 0.729 (0.718–0.740) 0.85 0.550 0.405 272 164" in said
-    assert "QSD 0.057 (0.033–0.081) 0.731 (0.720–0.742) −0.52 0.040 0.090 272 41" in said
-    text = " ".join(" ".join(lines).split())
-    assert "ml-1m: bpr victim, bpr clone, 5 seeds" in text
-    assert "the victim’s own is 0.436 (0.430–0.442)" in text
-    assert "Note: QSD is beaten by the popular list on unqueried users" in text
+def _words(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
 
 
-@pytest.mark.parametrize("width", [100, 80])
-def test_it_fits_and_cuts_nothing_off(result: Result, width: int) -> None:
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+@pytest.mark.parametrize("kind", ["values", "membership_values", "both_values", "sequential_values"])
+def test_every_figure_and_interval_stands_in_the_terminal_uncut(
+    kind: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    result = parse_result(request.getfixturevalue(kind))
     lines = _printed(result, width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert "…" not in text
-    for number in ("0.647", "(0.623–0.671)", "0.729", "(0.718–0.740)", "0.550", "0.405", "272", "−0.52"):
-        assert number in text
+    for figure in result.figures:
+        if figure.threat == "membership" and figure.metric == "seconds":
+            continue  # on the page alone
+        form = metric_of(figure.metric).form
+        assert form.text(figure.value) in text, figure
+        if figure.low != figure.high:
+            assert f"({form.interval(figure.low, figure.high)})" in text, figure
+
+
+def test_a_row_an_attack_between_floor_and_ceiling(both_result: Result) -> None:
+    lines = [_words(line).strip() for line in _printed(both_result, 200)]
+    start = next(place for place, line in enumerate(lines) if line.startswith("Agreement@50 with the victim"))
+    names = ["Popular list", "QSD", "PTD", "PTQ", "PTA", "PTAQ", "Retrained"]
+    rows = [line for line in lines[start:] if line.startswith(tuple(names))][: len(names)]
+    assert [row.startswith(name) for row, name in zip(rows, names, strict=True)] == [True] * len(names)
+    assert rows[5].startswith("PTAQ 64.7 % (62.3–67.1) 72.9 % (71.8–74.0)")
+    stack = next(line for line in lines if line.startswith("stack 0.634"))
+    assert stack == (
+        "stack 0.634 (0.616–0.652) 6.3 % (5.5–7.1) 1.2 % (0.4–2.0) 59.2 % (58.4–60.0) 0.492 (0.474–0.510) "
+        "retrains on candidates’ data"
+    )
+    text = _words(" ".join(lines))
+    assert "Note: QSD is beaten by the popular list on unqueried users" in text
+    assert text.index("Everyone folded in") < text.index("Popular list for strangers")
+    assert "Everyone folded in 0.231 (0.223–0.239) 0.172 (0.164–0.180)" in text
 
 
 def test_values_without_a_number_say_so(values: dict[str, Any]) -> None:
@@ -49,36 +66,9 @@ def test_values_without_a_number_say_so(values: dict[str, Any]) -> None:
             figure |= {"value": None, "low": None, "high": None}
         if figure["attack"] == "PTQ":
             figure |= {"low": None, "high": None}
-    rows = [" ".join(line.split()) for line in _printed(parse_result(values), 100)]
-    assert "PTD – – – – – – –" in rows
-    assert "PTQ 0.534 0.668 0.59 0.430 0.371 272 64" in rows
-
-
-def test_unknown_attacks_metrics_and_users_are_shown(values: dict[str, Any]) -> None:
-    row = dict(values["figures"][0])
-    values["figures"] += [
-        row | {"attack": "NOVEL", "users": "unqueried", "value": 0.4321, "low": None, "high": None},
-        row | {"attack": "PTA", "metric": "coverage", "value": 0.8765, "low": None, "high": None},
-        row | {"attack": "PTA", "users": "newcomers", "value": 0.1357, "low": None, "high": None},
-        row | {"attack": "PTA", "metric": "agreement@10", "value": 0.2468, "low": None, "high": None},
-        row | {"attack": "PTAQ", "clone": "ncf", "value": 0.5151, "low": None, "high": None},
-        row | {"value": 0.9191, "low": None, "high": None},
-    ]
-    text = "\n".join(_printed(parse_result(values), 100))
-    for shown in (
-        "NOVEL",
-        "0.432",
-        "coverage",
-        "0.876",
-        "newcomers",
-        "0.136",
-        "0.247",
-        "PTAQ (clone ncf)",
-        "0.515",
-    ):
-        assert shown in text
-    assert "0.919" in text, "a figure that stands twice must not be lost"
-    assert text.index("PTAQ ") < text.index("NOVEL") < text.index("Retrained")
+    rows = [_words(line).strip() for line in _printed(parse_result(values), 200)]
+    assert "PTD" + 5 * " not available" in rows
+    assert "PTQ 53.4 % 66.8 % 65.3 % 59.1 % 0.430" in rows
 
 
 def test_names_are_text_and_no_markup(values: dict[str, Any]) -> None:
@@ -94,32 +84,49 @@ def test_an_audit_without_references_has_a_table(values: dict[str, Any]) -> None
     keep = ("PTAQ",)
     values["figures"] = [figure for figure in values["figures"] if figure["attack"] in keep]
     rows = [line.split() for line in _printed(parse_result(values), 100)]
-    assert sum(row[:1] == ["PTAQ"] for row in rows) == 1
+    assert sum(row[:1] == ["PTAQ"] for row in rows) >= 1
     values["figures"] = []
     assert _printed(parse_result(values), 100)
 
 
-def test_lists_and_seconds_come_from_the_ledger_where_no_figure_has_them(values: dict[str, Any]) -> None:
-    values["figures"] = [f for f in values["figures"] if f["metric"] not in {"lists", "seconds"}]
+def test_costs_come_from_the_ledger_where_no_figure_has_them(values: dict[str, Any]) -> None:
+    values["figures"] = [f for f in values["figures"] if f["metric"] not in COSTS]
     for seed, ledger in enumerate(one for one in values["ledgers"] if one["attack"] == "PTAQ"):
-        ledger["lists"] = 270 + 2 * seed
+        ledger |= {"lists": 270 + 2 * seed, "budget": 1300}
     for stage in values["stages"]:
         stage["seconds"] = 100.0 + stage["seed"]
-    row = next(line.split() for line in _printed(parse_result(values), 100) if line.startswith("PTAQ"))
-    assert row[-2:] == ["274", "102"]
+    row = next(line for line in cost(Stealing(parse_result(values))).lines if line.cells[0].text == "PTAQ")
+    assert [cell.text for cell in row.cells] == ["PTAQ", "274", "272", "2,312", "1,300", "102"]
 
 
-def test_markdown_has_the_same_rows(values: dict[str, Any]) -> None:
+def test_histories_that_are_shown_are_counted(sequential_values: dict[str, Any]) -> None:
+    table = cost(Stealing(parse_result(sequential_values)))
+    assert [column.heading for column in table.columns[1:4]] == ["Lists", "Sequences", "Calls"]
+    row = next(line for line in table.lines if line.cells[0].text == "QSD30")
+    assert [cell.text for cell in row.cells[1:4]] == ["8,640", "432", "20"]
+
+
+def test_needs_come_from_the_cards(membership_result: Result, membership_values: dict[str, Any]) -> None:
+    block = served(membership_result)[0]
+    assert {row: needs(block, row) for row in ("difference", "stack", "stack (stranger)")} == {
+        "difference": "own data",
+        "stack": "retrains on candidates’ data",
+        "stack (stranger)": "own data",
+    }
+    del membership_values["cards"]
+    assert needs(served(parse_result(membership_values))[0], "stack") == "not known"
+
+
+def test_markdown_has_the_same_rows(values: dict[str, Any], membership_result: Result) -> None:
     values["figures"].append(values["figures"][0] | {"attack": "a|b\nc", "users": "unqueried"})
     lines = markdown_table(parse_result(values)).splitlines()
-    assert lines[0] == (
-        "| attack | agreement@50 unqueried | agreement@50 queried | place | RBO@50 | recall@50 "
-        "| lists | seconds |"
-    )
-    assert lines[1] == "|---|---:|---:|---:|---:|---:|---:|---:|"
-    assert "| PTAQ | 0.647 (0.623–0.671) | 0.729 (0.718–0.740) | 0.85 | 0.550 | 0.405 | 272 | 164 |" in lines
-    assert any(line.startswith("| a\\|b\N{REPLACEMENT CHARACTER}c | 0.280 (0.256–0.304) |") for line in lines)
-    assert {line.replace("\\|", "").count("|") for line in lines[: lines.index("")]} == {9}
+    assert lines[0] == "ml-1m: bpr victim, bpr clone, 5 seeds."
+    said = "64.7 % (62.3–67.1) | 72.9 % (71.8–74.0) | 72.0 % (71.0–73.0) | 85.3 % (80.3–90.3) | 0.550 (0.530–0.570) |"
+    assert f"| **PTAQ** | {said.replace(' %', chr(160) + '%')}" in lines
+    assert any(line.startswith("| a\\|b\N{REPLACEMENT CHARACTER}c | 28.0") for line in lines)
+    inferred = markdown_table(membership_result)
+    assert "| **stack** | 0.634 (0.616–0.652) |" in inferred
+    assert inferred.index("Everyone folded in") < inferred.index("Popular list for strangers")
 
 
 def test_the_csv_has_exactly_the_columns_and_full_precision(values: dict[str, Any], tmp_path: Path) -> None:
@@ -146,3 +153,16 @@ def test_an_empty_csv_has_its_header(values: dict[str, Any], tmp_path: Path) -> 
     assert (
         tmp_path / "figures.csv"
     ).read_text() == "data,victim,clone,attack,users,metric,value,low,high,seeds,threat,serving\n"
+
+
+def test_the_csv_tells_threat_and_serving(both_result: Result, tmp_path: Path) -> None:
+    write_figures_csv(both_result, tmp_path / "figures.csv")
+    read = pl.read_csv(tmp_path / "figures.csv")
+    assert len(read) == len(both_result.figures)
+    assert dict(read.group_by("threat").len().iter_rows()) == {
+        threat: sum(figure.threat == threat for figure in both_result.figures)
+        for threat in ("stealing", "membership")
+    }
+    assert read.filter(threat="stealing")["serving"].null_count() == len(read.filter(threat="stealing"))
+    stack = read.filter(attack="stack", metric="auc")
+    assert dict(stack.select("serving", "value").iter_rows()) == {"everyone-folded": 0.634, "popular": 0.957}

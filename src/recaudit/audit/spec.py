@@ -21,14 +21,9 @@ from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import PopularItems
 from recaudit.validation import validated
 from recaudit.victims.saved import SavedVictim, content_hash, read_split
+from recaudit.vocabulary import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM
 
 __all__ = ["AUXILIARY", "CEILING", "CONSTANT", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
-
-FLOOR, CEILING, VICTIM = "popularity", "retrained", "victim"
-"""What stands beside the attacks in figures: no attack may have these names."""
-
-CONSTANT, AUXILIARY = "constant", "auxiliary"
-"""Likewise, where a model reads histories: one list for everybody, and the auxiliary model alone."""
 
 TABLE_4 = ("QSD", "PTD", "PTQ", "PTA", "PTAQ")
 DEFAULT_MODEL = "bpr"

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float64
 
 from recaudit.pipeline.keys import Artifact
 from recaudit.pipeline.node import Codec
+from recaudit.vocabulary import BLIND, NULL
 
 __all__ = [
     "BLIND",
@@ -23,9 +24,6 @@ __all__ = [
     "Values",
     "joined",
 ]
-
-BLIND, NULL = "blind: ", "null: "
-"""How the names of blind detectors and of null controls begin among the scores."""
 
 Values = dict[str, dict[str, Float64[np.ndarray, "_"]]]
 

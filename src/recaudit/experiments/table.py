@@ -77,7 +77,7 @@ def read_table(path: Path) -> pl.DataFrame:
     lacking = [name for name in COLUMNS if name not in found.columns and name not in VERSIONS]
     if lacking:
         raise UsageError(
-            f"{path}: expected a table of results, which has the column {lacking[0]!r}; remove it"
+            f"{path}: found no column {lacking[0]!r}, expected a table of results; remove the file"
         )
     return found
 
@@ -127,10 +127,21 @@ def replaced_counts(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 
 def _laid(old: pl.DataFrame, new: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Return the rows of both, of ``new`` where both have the keys, in the order of ``old``."""
-    places = pl.concat([old, new]).select(keys).unique(maintain_order=True).with_row_index("place")
-    both = pl.concat([old.join(new, on=keys, how="anti", nulls_equal=True, maintain_order="left"), new])
-    both = both.join(places, on=keys, nulls_equal=True, maintain_order="left")
+    """Return the rows of both, of ``new`` where both have the keys, in the places of those that they replace."""
+    before, after = (
+        frame.with_columns(pl.int_range(pl.len()).over(keys).alias("nth")) for frame in (old, new)
+    )
+    before = before.with_row_index("place")
+    last = before.group_by(keys).agg(pl.col("place").max().alias("last"))
+    after = (
+        after.with_row_index("own", offset=len(old))
+        .join(before.select(*keys, "nth", "place"), on=[*keys, "nth"], how="left", nulls_equal=True)
+        .join(last, on=keys, how="left", nulls_equal=True, maintain_order="left")
+        .sort("own")
+        .with_columns(pl.coalesce("place", "last", "own"))
+    )
+    kept = before.join(new, on=keys, how="anti", nulls_equal=True)
+    both = pl.concat([frame.select(*old.columns, "place") for frame in (kept, after)])
     return both.sort("place", maintain_order=True).drop("place")
 
 

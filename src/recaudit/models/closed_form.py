@@ -19,12 +19,14 @@ __all__ = [
     "CHUNK",
     "Workspace",
     "full_cross_entropy",
+    "pair_dots",
     "perceptron",
     "rows",
     "softmax_less_target_",
     "sparse_dots",
     "table_dots",
     "through_relu",
+    "user_gradient",
 ]
 
 CHUNK = 512
@@ -118,6 +120,49 @@ def _write_dots(  # noqa: PLR0917 - a hook is called with the gradient alone, be
     work.add(users_table, users, spare)
     for q_m, gradient_m, rows_m in zip(q, gradient, items, strict=True):
         work.add(items_table, rows_m, torch.mul(p, gradient_m[:, None], out=q_m))
+
+
+def pair_dots(users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor) -> Tensor:
+    """Return the inner products of rows ``users`` (N) and ``items`` (N) of two tables: (N,), no gradient.
+
+    On a processor a kernel of torch's embedding bags reads both rows where they lie; gathered copies of them
+    would take several times as long.
+    """
+    if users_table.device.type != "cpu":
+        dots: Tensor = torch.linalg.vecdot(
+            users_table.index_select(0, users), items_table.index_select(0, items)
+        )
+        return dots
+    no_bags = users.new_zeros(1)  # each pair names its own row
+    found: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        users_table.detach(), items_table.detach(), items.contiguous(), no_bags, users.contiguous(), 0
+    )
+    return found
+
+
+def user_gradient(
+    users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, slopes: Tensor
+) -> Tensor:
+    """Return the gradient of inner products with respect to the users' table: ∂p_u = Σ (∂x) q over u's pairs.
+
+    Args:
+        users_table: rows p (U, D).
+        items_table: rows q (I, D).
+        users: rows of the users (B), ascending.
+        items: rows of their items (M, B).
+        slopes: the loss's gradient with respect to the scores (M, B).
+    """
+    chosen, weights = items.T.reshape(-1), slopes.T.reshape(-1)
+    if users_table.device.type != "cpu":
+        values = items_table.detach().index_select(0, chosen).mul_(weights[:, None])
+        pairs = users.repeat_interleave(len(items))
+        return torch.zeros_like(users_table).index_add_(0, pairs, values)
+    counts = torch.bincount(users, minlength=len(users_table))
+    starts = (counts.cumsum(0) - counts) * len(items)
+    found: Tensor = torch.ops.aten._embedding_bag(
+        items_table.detach(), chosen, starts, False, 0, False, weights
+    )[0]
+    return found
 
 
 def sparse_dots(

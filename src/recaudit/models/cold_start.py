@@ -17,18 +17,25 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 from torch import Tensor
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.networks import Network
+from recaudit.models.closed_form import pair_dots, user_gradient
+from recaudit.models.networks import FoldsByHand, Network
 from recaudit.models.protocol import Recommender, RecommenderSpec, TrainingLog
 from recaudit.models.training import GradientDescent, Optimisation, no_denormals, stepper
 from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
 __all__ = ["FoldedExamples", "FoldsIn", "fold_in", "fold_users", "fresh_users", "shown_part"]
+
+TABLE_PAIRS = 1 << 25
+"""Up to this many user-item pairs, unseen items stand in a table (128 MiB); beyond, they are searched for."""
+
+DRAWS_AT_ONCE = 1 << 21
+"""Random numbers held at once (16 MiB), where an epoch takes no more."""
 
 
 @runtime_checkable
@@ -149,6 +156,28 @@ class FoldedExamples:
         return self.shown.offsets[self._users] + within, passes
 
     @cached_property
+    def _free(self) -> tuple[Int64[np.ndarray, "P"], Int64[np.ndarray, "P"]]:
+        """Number of each example's items to draw from, and where they begin in :attr:`_free_items`.
+
+        They are those that the user has not seen, or all where the user has seen all.
+        """
+        free = self.shown.n_items - self.shown.lengths
+        free[free == 0] = self.shown.n_items
+        starts = np.cumsum(free) - free
+        return free[self._users], starts[self._users]
+
+    @cached_property
+    def _free_items(self) -> Int32[np.ndarray, "F"] | None:
+        """Items to draw from, rising, user by user; ``None`` where the table would be large."""
+        shape = self.shown.n_users, self.shown.n_items
+        if shape[0] * shape[1] > TABLE_PAIRS:
+            return None
+        free = np.ones(shape, dtype=np.bool_)
+        free[self.shown.users, self.shown.items] = False
+        free[self.shown.lengths == self.shown.n_items] = True
+        return np.nonzero(free)[1].astype(np.int32)
+
+    @cached_property
     def _gaps(self) -> Int64[np.ndarray, "N"]:
         """Rising keys, by which the n-th item that a user has not seen is found by bisection.
 
@@ -162,14 +191,30 @@ class FoldedExamples:
     def unseen(self, uniform: Float64[np.ndarray, "P"]) -> Int64[np.ndarray, "P"]:
         """Return an item for each example: uniform among those its user has not seen, or any if all are."""
         shown, users = self.shown, self._users
-        free = shown.n_items - shown.lengths[users]
-        rank = _cell(uniform, np.where(free > 0, free, shown.n_items))
+        free, starts = self._free
+        rank = _cell(uniform, free)
+        if self._free_items is not None:
+            found: np.ndarray = self._free_items[starts + rank].astype(np.int64)
+            return found
         below = np.searchsorted(self._gaps, users * (shown.n_items + 1) + rank, side="right")
-        return np.where(free > 0, rank + below - shown.offsets[users], rank)
+        some = shown.lengths[users] < shown.n_items
+        return np.where(some, rank + below - shown.offsets[users], rank)
 
     @cached_property
-    def _generators(self) -> list[tuple[np.random.Generator, int]]:
-        return list(_streams(self.shown, self.seed, "epochs"))
+    def _draws(self) -> Iterator[Float64[np.ndarray, "W P"]]:
+        """Yield each epoch's random numbers; several epochs' are drawn at once, as every call costs."""
+        rows = 1 + self.negatives
+        # What is random of an example: its batch, or one for each of its pairs, and its drawn items.
+        width = self.negatives + (1 if self.targets is None else rows)
+        epochs = min(16, max(1, DRAWS_AT_ONCE // (width * len(self._users))))
+        ends = np.cumsum(self.shown.lengths) * self.passes
+        streams = list(_streams(self.shown, self.seed, "epochs"))
+        while True:
+            block = np.empty((epochs, width, len(self._users)))
+            for (stream, length), end in zip(streams, ends.tolist(), strict=True):
+                n = length * self.passes
+                block[:, :, end - n : end] = stream.random((epochs, width, n))
+            yield from block
 
     def epoch(self) -> tuple[list[Tensor], list[tuple[int, int]]]:
         """Draw an epoch, each of them anew.
@@ -178,25 +223,22 @@ class FoldedExamples:
             Users (E,), items (M, E) and, where there are targets, these (E,), in the order of their batches;
             and where each batch begins and ends among them.
         """
-        rows = 1 + self.negatives
-        # What is random of an example: its batch, or one for each of its pairs, and its drawn items.
-        width = self.negatives + (1 if self.targets is None else rows)
-        draws = np.concatenate(
-            [stream.random((width, n * self.passes)) for stream, n in self._generators], axis=1
-        )
+        rows, draws = 1 + self.negatives, next(self._draws)
         places, passes = self._places
         items = np.stack(
             [self.shown.items[places].astype(np.int64), *map(self.unseen, draws[: self.negatives])]
         )
         batches = _cell((passes + draws[self.negatives :]) / self.passes, self.n_batches)
+        # Numbers of few bits are sorted by their digits, in a fraction of the time.
+        batches = batches.astype(np.min_scalar_type(self.n_batches)).ravel()
         users, columns = self._users, [items]
         if self.targets is not None:
             targets = np.zeros(items.shape, dtype=np.float32)
             targets[0] = self.targets[places]
             users, columns = np.tile(users, rows), [items.reshape(1, -1), targets.ravel()]
         # A user's examples stay in an order that the others' do not touch.
-        order = np.argsort(batches.ravel(), kind="stable")
-        edges = np.searchsorted(batches.ravel()[order], np.arange(self.n_batches + 1))
+        order = np.argsort(batches, kind="stable")
+        edges = np.concatenate([[0], np.cumsum(np.bincount(batches, minlength=self.n_batches))])
         drawn = [torch.from_numpy(column[..., order]) for column in (users, *columns)]
         return drawn, list(pairwise(edges.tolist()))
 
@@ -231,13 +273,14 @@ def fold_users(
     network.to(run.device).train()
     parameters = network.user_parameters()
     step = stepper(parameters, optimisation)
+    plain = network.plain_tables() if isinstance(network, FoldsByHand) else None
     for epoch in range(1, epochs + 1):
         drawn, batches = examples.epoch()
         users, items, *others = (tensor.to(run.device) for tensor in drawn)
         for start, end in batches:
             if start < end:
-                scores = network.pair_scores(users[start:end], items[:, start:end])
-                loss(scores, *(other[start:end] for other in others)).backward()  # type: ignore[no-untyped-call]
+                batch = (users[start:end], items[:, start:end], *(other[start:end] for other in others))
+                _descend(network, plain, loss, *batch)
             step()  # without examples, too: Adam goes on by its means
         run.progress(stage, epoch, epochs)
     if not all(parameter.isfinite().all() for parameter in parameters):
@@ -245,6 +288,25 @@ def fold_users(
     network.requires_grad_(True).eval()
     seconds = time.perf_counter() - began
     return TrainingLog(epochs=epochs, best_epoch=epochs, best_score=0.0, scores=(), seconds=seconds)
+
+
+def _descend(
+    network: Network,
+    plain: tuple[Tensor, Tensor] | None,
+    loss: Callable[..., Tensor],
+    users: Tensor,
+    items: Tensor,
+    *others: Tensor,
+) -> None:
+    """Write the gradients of the user parameters: by hand where scores are inner products of ``plain`` tables."""
+    if plain is None:
+        loss(network.pair_scores(users, items), *others).backward()  # type: ignore[no-untyped-call]
+        return
+    chosen = users.expand_as(items).reshape(-1)
+    scores = pair_dots(*plain, chosen, items.reshape(-1)).view(items.shape).requires_grad_()
+    (slopes,) = torch.autograd.grad(loss(scores, *others), scores)
+    # A batch's users ascend: an epoch is sorted by batch, and stays in the users' order within one.
+    plain[0].grad = user_gradient(*plain, users, items, slopes)
 
 
 def _cell(uniform: np.ndarray, n: np.ndarray | int) -> np.ndarray:

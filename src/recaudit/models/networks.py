@@ -7,6 +7,7 @@ units.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -57,6 +58,14 @@ class Network(TrainedNetwork, ABC):
     @abstractmethod
     def user_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that are the users' own: one row, or one number, a user."""
+
+
+@runtime_checkable
+class FoldsByHand(Protocol):
+    """A network whose scores are inner products of plain tables, while the items' table stays as it is."""
+
+    def plain_tables(self) -> tuple[Tensor, Tensor] | None:
+        """Return the users' and the items' table where inner products are all of a score, else ``None``."""
 
 
 class ItemVectors(nn.Module, ABC):
@@ -243,6 +252,11 @@ class DotProduct(Network):
     def user_parameters(self) -> list[nn.Parameter]:
         """Return the users' vectors and, where there are any, their biases."""
         return [self.users] if self.user_bias is None else [self.users, self.user_bias]
+
+    def plain_tables(self) -> tuple[Tensor, Tensor] | None:
+        """Return the tables where items have one vector for everybody, and no biases."""
+        plain = isinstance(self.items, ItemTable) and self.user_bias is None
+        return (self.users, self.items.learned()) if plain else None
 
 
 class NCFNetwork(Network):

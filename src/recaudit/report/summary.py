@@ -204,6 +204,7 @@ def _inferred_words(block: Served) -> str:
     auc, where = estimate(block.find(best, "auc")), block.title.lower()
     if not block.leaks(best):
         others = [block.label(row) for row in (*block.attacks, *block.blind) if block.leaks(row)]
+        others += [block.label(row) for row in block.attacks if block.leaks(row, "tpr@0.01")]
         said = f", yet {others[0]} is above chance" if others else ": no leak was found"
         return f"Membership ({where}): {block.label(best)} has an AUC of {auc}, not above chance{said}."
     found = block.find(best, "tpr@0.01")

@@ -25,7 +25,6 @@ from recaudit.report.table import terminal as as_terminal
 from recaudit.report.views import COSTS, KNOWN, Served, Stealing, served
 from recaudit.vocabulary import (
     BLIND,
-    COUNT,
     GROUPS,
     METRICS,
     NOT_MEASURED,
@@ -58,6 +57,7 @@ __all__ = [
 
 _LEAKS = ("auc", "tpr@0.01", "tpr@0.001", "accuracy")
 _JUDGED = ("members", "non-members")
+_Wanted = tuple[str, tuple[str, ...]]  # a metric, and the users to take it for, in order
 NEEDS = {
     "histories": "retrains on candidates’ data",
     "auxiliary": "own data",
@@ -119,61 +119,51 @@ def leftover(result: Result, tables: Sequence[Table]) -> tuple[Figure, ...]:
 
 def agreement(stealing: Stealing) -> Table:
     """Return the agreement of each attack with the victim, between floor and ceiling."""
-    columns: list[tuple[str, str, tuple[str, ...]]] = [
-        (GROUPS[group].label, "agreement", (group,))
-        for group in ("unqueried", "unseen", "queried", "all")
-        if group in ("unqueried", "queried")
-        or any(stealing.find(row, "agreement", group) for row in stealing.rows)
+    groups = ["unqueried", "unseen", "queried", "all"]
+    there = [one for one in groups if any(stealing.find(row, "agreement", one) for row in stealing.rows)]
+    wanted: list[_Wanted] = [("agreement", (group,)) for group in there or groups[:1]]
+    wanted += [(name, ("unqueried", "all")) for name in ("place", "rbo")]
+    headings = [
+        GROUPS[users[0]].label if name == "agreement" else METRICS[name].label for name, users in wanted
     ]
-    columns += [(METRICS[name].label, name, ("unqueried", "all")) for name in ("place", "rbo")]
+    last = stealing.rows[len(stealing.without_attack) + len(stealing.attacks) :]
     return Table(
         title=f"Agreement@{stealing.k} with the victim, and its place between floor and ceiling",
-        columns=_columns("Attack", [heading for heading, _, _ in columns]),
+        columns=_columns(["Attack", *headings]),
         sections=tuple(
-            Section(lines=tuple(_stolen(stealing, row, [names for _, *names in columns]) for row in rows))
-            for rows in (
-                stealing.without_attack,
-                stealing.attacks,
-                stealing.rows[_before_ceiling(stealing) :],
-            )
+            Section(lines=tuple(_stolen(stealing, row, wanted) for row in rows))
+            for rows in (stealing.without_attack, stealing.attacks, last)
             if rows
         ),
     )
 
 
-def _before_ceiling(stealing: Stealing) -> int:
-    return len(stealing.without_attack) + len(stealing.attacks)
-
-
-def _stolen(stealing: Stealing, row: str, wanted: Sequence[Sequence[object]]) -> Line:
+def _stolen(stealing: Stealing, row: str, wanted: Sequence[_Wanted]) -> Line:
     """Return a row; ``wanted`` names a metric and the users to take it for, in order."""
-    cells = (cell_of(stealing.find(row, str(metric), *users)) for metric, users in wanted)  # type: ignore[misc]
-    return Line(cells=(words(stealing.label(row)), *cells), emphasis=_emphasis(stealing, row))
+    cells = (cell_of(stealing.find(row, metric, *users)) for metric, users in wanted)
+    return Line(cells=(words(stealing.label(row)), *cells), emphasis=_emphasis(row, stealing.strongest))
 
 
-def _emphasis(stealing: Stealing, row: str) -> Emphasis:
-    if row in REFERENCES:
+def _emphasis(row: str, strongest: str | None = None) -> Emphasis:
+    if row in REFERENCES or row.startswith(BLIND):
         return "reference"
-    return "strongest" if row == stealing.strongest else ""
+    return "strongest" if row == strongest else ""
 
 
 def quality(stealing: Stealing) -> Table:
     """Return how well clones and victim recommend."""
     rows = (*stealing.rows, *((VICTIM,) if VICTIM in stealing.figures.attacks else ()))
-    columns: list[tuple[str, tuple[str, ...]]] = [
-        ("recall", ("all", "unqueried")),
-        ("ndcg", ("all", "unqueried")),
-    ]
-    columns += [
+    wanted: list[_Wanted] = [(name, ("all", "unqueried")) for name in ("recall", "ndcg")]
+    wanted += [
         (name, ("target",))
         for name in ("diversity", "coverage")
         if any(stealing.find(row, name, "target") for row in rows)
     ]
-    measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in columns)]
-    return Table(
-        title=f"Recommendation quality in the top {stealing.k}, with 95 % intervals",
-        columns=_columns("Recommender", [METRICS[name].label for name, _ in columns]),
-        sections=(Section(lines=tuple(_stolen(stealing, row, columns) for row in measured)),),
+    measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in wanted)]
+    return _table(
+        f"Recommendation quality in the top {stealing.k}, with 95 % intervals",
+        ["Recommender", *(METRICS[name].label for name, _ in wanted)],
+        (_stolen(stealing, row, wanted) for row in measured),
     )
 
 
@@ -184,29 +174,21 @@ def cost(stealing: Stealing) -> Table:
     for row in stealing.rows:
         budgets = {one.budget for one in stealing.result.ledgers if one.attack == row}
         limit = ", ".join(sorted("none" if one is None else number(one) for one in budgets)) or NOT_MEASURED
-        cells = [
-            _counted(stealing.find(row, count, *KNOWN), stealing.asked(row, count), COUNT.text)
-            for count in counts
-        ]
-        seconds = _counted(stealing.find(row, "seconds", *KNOWN), stealing.seconds(row), SECONDS.text)
-        emphasis: Emphasis = "reference" if row in REFERENCES else ""
-        lines.append(
-            Line(cells=(words(stealing.label(row)), *cells, Cell(text=limit), seconds), emphasis=emphasis)
-        )
-    headings = [*(METRICS[count].label for count in counts), "Budget", METRICS["seconds"].label]
-    return Table(
-        title="What each attack asked of the victim and the seconds it took; means over the seeds",
-        columns=_columns("Attack", headings),
-        sections=(Section(lines=tuple(lines)),),
+        cells = [_counted(stealing, row, count) for count in counts]
+        cells += [Cell(text=limit), _counted(stealing, row, "seconds")]
+        lines.append(Line(cells=(words(stealing.label(row)), *cells), emphasis=_emphasis(row)))
+    return _table(
+        "What each attack asked of the victim and the seconds it took; means over the seeds",
+        ["Attack", *(METRICS[count].label for count in counts), "Budget", METRICS["seconds"].label],
+        lines,
     )
 
 
-def _counted(figure: Figure | None, value: float | None, text: object) -> Cell:
+def _counted(stealing: Stealing, row: str, metric: str) -> Cell:
     """Return a figure's cell, or the value that the ledgers or stages hold."""
-    if figure is not None or value is None:
-        return cell_of(figure)
-    assert callable(text)
-    return Cell(text=str(text(value)))
+    figure = stealing.find(row, metric, *KNOWN)
+    value = stealing.asked(row, metric)
+    return cell_of(figure) if figure or value is None else Cell(text=METRICS[metric].form.text(value))
 
 
 def attack_knowledge(stealing: Stealing) -> Table:
@@ -215,19 +197,10 @@ def attack_knowledge(stealing: Stealing) -> Table:
     for row in stealing.rows:
         card = stealing.card(row)
         given = ["yes" if need in card.needs else "no" for need in ("histories", "auxiliary", "lists")]
-        given = given if card.needs else [NOT_MEASURED] * len(given)
-        lines.append(
-            Line(
-                cells=tuple(map(words, (card.label, *given, card.sentence))),
-                emphasis="reference" if row in REFERENCES else "",
-            )
-        )
-    headings = ("Users’ histories", "Auxiliary data", "Victim’s lists", "What it does")
-    return Table(
-        title="What each attack is given",
-        columns=_columns("Attack", headings, align="left"),
-        sections=(Section(lines=tuple(lines)),),
-    )
+        texts = (card.label, *(given if card.needs else [NOT_MEASURED] * len(given)), card.sentence)
+        lines.append(Line(cells=tuple(map(words, texts)), emphasis=_emphasis(row)))
+    headings = ("Attack", "Users’ histories", "Auxiliary data", "Victim’s lists", "What it does")
+    return _table("What each attack is given", headings, lines, words_first=len(headings))
 
 
 def membership(block: Served) -> Table:
@@ -235,15 +208,14 @@ def membership(block: Served) -> Table:
     rows = (*block.attacks, *block.blind)
     metrics = [metric for metric in _LEAKS if any(block.find(row, metric) for row in rows)]
     null = ["Null control"] if block.null else []
-    headings = [*(metric_of(metric).label for metric in metrics), *null]
     return Table(
         title=f"Membership inference: {block.title.lower()}; 95 % intervals",
         columns=(
-            *_columns("Attack", headings),
+            *_columns(["Attack", *(metric_of(metric).label for metric in metrics), *null]),
             Column(heading="Needs, or looks at", align="left", optional=True),
         ),
         sections=tuple(
-            Section(lines=tuple(_line(block, row, metrics) for row in some))
+            Section(lines=tuple(_inferred(block, row, metrics) for row in some))
             for some in (block.attacks, block.blind)
             if some
         ),
@@ -251,15 +223,13 @@ def membership(block: Served) -> Table:
     )
 
 
-def _line(block: Served, row: str, metrics: Sequence[str]) -> Line:
+def _inferred(block: Served, row: str, metrics: Sequence[str]) -> Line:
     cells = [cell_of(block.find(row, metric)) for metric in metrics]
-    if block.null:
-        cells.append(cell_of(block.find(f"{NULL}{row}", "auc")))
-    if row.startswith(BLIND):
-        said = block.card(row).sentence or NOT_MEASURED
-        return Line(cells=(words(block.label(row)), *cells, words(said)), emphasis="reference")
-    emphasis: Emphasis = "strongest" if row == block.strongest else ""
-    return Line(cells=(words(block.label(row)), *cells, words(needs(block, row))), emphasis=emphasis)
+    cells += [cell_of(block.find(f"{NULL}{row}", "auc"))] if block.null else []
+    said = (block.card(row).sentence or NOT_MEASURED) if row.startswith(BLIND) else needs(block, row)
+    return Line(
+        cells=(words(block.label(row)), *cells, words(said)), emphasis=_emphasis(row, block.strongest)
+    )
 
 
 def needs(block: Served, row: str) -> str:
@@ -273,24 +243,14 @@ def needs(block: Served, row: str) -> str:
 def membership_quality(blocks: Sequence[Served]) -> Table:
     """Return how well the victim's lists recommend, to members and to strangers."""
     columns = [(metric, users) for metric in _quality_metrics(blocks) for users in _JUDGED]
-    return Table(
-        title="Recommendation quality of the victim’s lists, with 95 % intervals",
-        columns=_columns(
-            "Serving", [f"{metric_of(name).label}, {GROUPS[users].label.lower()}" for name, users in columns]
-        ),
-        sections=(
-            Section(
-                lines=tuple(
-                    Line(
-                        cells=(
-                            words(block.title),
-                            *(cell_of(block.find(VICTIM, *column)) for column in columns),
-                        )
-                    )
-                    for block in blocks
-                    if columns and VICTIM in block.figures.attacks
-                )
-            ),
+    names = [f"{metric_of(metric).label}, {GROUPS[users].label.lower()}" for metric, users in columns]
+    return _table(
+        "Recommendation quality of the victim’s lists, with 95 % intervals",
+        ["Serving", *names],
+        (
+            Line(cells=(words(block.title), *(cell_of(block.find(VICTIM, *column)) for column in columns)))
+            for block in blocks
+            if columns and VICTIM in block.figures.attacks
         ),
     )
 
@@ -307,30 +267,15 @@ def _quality_metrics(blocks: Sequence[Served]) -> list[str]:
 
 def membership_knowledge(blocks: Sequence[Served]) -> Table:
     """Return what each membership attack needs and does, by its card."""
-    first = {row: block for block in reversed(blocks) for row in block.attacks}
-    rows = sorted(first, key=lambda row: first[row].card(row).order)
-    return Table(
-        title="What each membership attack knows",
-        columns=_columns("Attack", ("Needs", "What it does"), align="left"),
-        sections=(
-            Section(
-                lines=tuple(
-                    Line(
-                        cells=tuple(
-                            map(
-                                words,
-                                (
-                                    first[row].label(row),
-                                    needs(first[row], row),
-                                    first[row].card(row).sentence,
-                                ),
-                            )
-                        )
-                    )
-                    for row in rows
-                )
-            ),
+    found = {row: (block.card(row), needs(block, row)) for block in blocks for row in block.attacks}
+    return _table(
+        "What each membership attack knows",
+        ("Attack", "Needs", "What it does"),
+        (
+            Line(cells=tuple(map(words, (card.label, needed, card.sentence))))
+            for card, needed in sorted(found.values(), key=lambda one: one[0].order)
         ),
+        words_first=3,
     )
 
 
@@ -342,27 +287,14 @@ def membership_cost(result: Result) -> Table:
         place = serving_card(figure.serving).label if figure.serving else NOT_MEASURED
         label = result.card(figure.attack, "membership").label
         rows.setdefault((label, place), {}).setdefault(figure.metric, figure)
-    return Table(
-        title="What the membership attacks took and asked for; means over the seeds",
-        columns=(
-            Column(heading="Attack or stage", align="left"),
-            Column(heading="Serving", align="left"),
-            *(Column(heading=metric_of(metric).label) for metric in costs.metrics),
+    return _table(
+        "What the membership attacks took and asked for; means over the seeds",
+        ["Attack or stage", "Serving", *(metric_of(metric).label for metric in costs.metrics)],
+        (
+            Line(cells=(words(label), words(place), *(cell_of(found.get(one)) for one in costs.metrics)))
+            for (label, place), found in rows.items()
         ),
-        sections=(
-            Section(
-                lines=tuple(
-                    Line(
-                        cells=(
-                            words(label),
-                            words(place),
-                            *(cell_of(found.get(one)) for one in costs.metrics),
-                        )
-                    )
-                    for (label, place), found in rows.items()
-                )
-            ),
-        ),
+        words_first=2,
     )
 
 
@@ -373,17 +305,9 @@ def stages(result: Result) -> Table:
         same = [stage for stage in result.stages if stage.stage == name]
         seconds = _mean([stage.seconds for stage in same if stage.seconds is not None])
         epochs = _mean([stage.epochs for stage in same if stage.epochs is not None])
-        texts = (
-            number(len(same)),
-            SECONDS.text(seconds),
-            NOT_MEASURED if epochs is None else number(epochs),
-        )
+        texts = (number(len(same)), SECONDS.text(seconds), NOT_MEASURED if epochs is None else number(epochs))
         lines.append(Line(cells=(words(printable(name)), *(Cell(text=text) for text in texts))))
-    return Table(
-        title="Stages of the audit",
-        columns=_columns("Stage", ("Times run", "Mean seconds", "Mean epochs")),
-        sections=(Section(lines=tuple(lines)),),
-    )
+    return _table("Stages of the audit", ("Stage", "Times run", "Mean seconds", "Mean epochs"), lines)
 
 
 def other_figures(figures: Sequence[Figure]) -> Table:
@@ -393,11 +317,8 @@ def other_figures(figures: Sequence[Figure]) -> Table:
         users = figure.users if figure.serving is None else f"{figure.users}, {figure.serving}"
         names = (words(printable(name)) for name in (figure.attack, users, figure.metric))
         lines.append(Line(cells=(*names, cell_of(figure))))
-    return Table(
-        title="Other figures, with 95 % intervals",
-        columns=(*_columns("Attack", ("Users", "Metric"), align="left"), Column(heading="Value")),
-        sections=(Section(lines=tuple(lines)),),
-    )
+    headings = ("Attack", "Users", "Metric", "Value")
+    return _table("Other figures, with 95 % intervals", headings, lines, words_first=3)
 
 
 def write_figures_csv(result: Result, path: Path) -> None:
@@ -409,10 +330,17 @@ def write_figures_csv(result: Result, path: Path) -> None:
         Figures.of(result.figures).frame.write_csv(temporary)
 
 
-def _columns(first: str, headings: Iterable[str], *, align: str = "right") -> tuple[Column, ...]:
-    return (
-        Column(heading=first, align="left"),
-        *(Column(heading=heading, align="left" if align == "left" else "right") for heading in headings),
+def _table(title: str, headings: Sequence[str], lines: Iterable[Line], *, words_first: int = 1) -> Table:
+    """Return a table of one section whose first columns hold words, and the others numbers."""
+    return Table(
+        title=title, columns=_columns(headings, words_first), sections=(Section(lines=tuple(lines)),)
+    )
+
+
+def _columns(headings: Sequence[str], words_first: int = 1) -> tuple[Column, ...]:
+    return tuple(
+        Column(heading=heading, align="left" if place < words_first else "right")
+        for place, heading in enumerate(headings)
     )
 
 

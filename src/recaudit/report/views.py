@@ -99,18 +99,16 @@ class Stealing:
         return None if figure is None else figure.value
 
     def asked(self, row: str, count: str) -> float | None:
-        """Return how many ``lists``, ``users`` and so on an attack took, the mean over seeds."""
+        """Return how many ``lists``, ``users`` and so on, or ``seconds``, a row took; the mean over seeds."""
         if (figure := self.find(row, count, *KNOWN)) is not None:
             return figure.value
-        counts = [float(getattr(one, count)) for one in self.result.ledgers if one.attack == row]
-        return sum(counts) / len(counts) if counts else None
-
-    def seconds(self, row: str) -> float | None:
-        """Return how many seconds a row took, the mean over seeds."""
-        if (figure := self.find(row, "seconds", *KNOWN)) is not None:
-            return figure.value
-        taken = [s.seconds for s in self.result.stages if s.stage == row and s.seconds is not None]
-        return sum(taken) / len(taken) if taken else None
+        if count == "seconds":
+            values = [
+                one.seconds for one in self.result.stages if one.stage == row and one.seconds is not None
+            ]
+        else:
+            values = [float(getattr(one, count)) for one in self.result.ledgers if one.attack == row]
+        return sum(values) / len(values) if values else None
 
     @property
     def shows_histories(self) -> bool:

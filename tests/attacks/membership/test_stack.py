@@ -34,6 +34,7 @@ def test_the_stack_is_at_least_as_good_as_its_parts(world, evidence):
     assert found > max(auc(part, world.members) for part in parts) - 0.03
 
 
+@pytest.mark.slow
 def test_log_odds_mean_frequencies(planted):
     # Shares of members among those to whom a like chance was given, in four worlds.
     chances, members = [], []

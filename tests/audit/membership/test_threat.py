@@ -1,5 +1,6 @@
 """Membership inference in an audit: a leak that was planted is found, none is found where there is none."""
 
+import shutil
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 from recaudit.audit import AuditResult, AuditSpec, run_audit
+from recaudit.audit.membership.threat import Membership
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
 from recaudit.data.interactions import Interactions
@@ -142,18 +144,18 @@ def test_stages_are_those_that_a_run_computes(values, crowd, tmp_path) -> None:
     def audit(cache: Cache) -> SeedAudit:
         return SeedAudit(spec, crowd, Run(seed=0, cache=cache))
 
-    cache = Cache(store=store)
-    works = audit(cache).works()
     seen: set[str] = set()
-    for work in works:
-        assert set(work.needs) <= seen
-        audit(cache).do(work.name)
-        assert store.read(work.stage) is not None
-        seen.add(work.stage.hash)
+    cache = Cache(store)
+    for number, node in enumerate(audit(cache).nodes()):
+        assert node.kept_needs <= seen
+        cache.get(node)
+        assert cache.misses == number + 1, node.label
+        assert store.read(node.key) is not None
+        seen.add(node.key.hash)
     again = Cache(store=store)
-    result = audit(again).result(lambda row: None)
-    assert again.computed == 0
-    direct = SeedAudit(spec, crowd, Run(seed=0)).result(lambda row: None)
+    result = audit(again).result()
+    assert again.misses == 0
+    direct = SeedAudit(spec, crowd, Run(seed=0)).result()
     for serving, one in result.inferred.items():
         for attack, scores in one.scores.items():
             np.testing.assert_array_equal(scores, direct.inferred[serving].scores[attack])
@@ -161,8 +163,8 @@ def test_stages_are_those_that_a_run_computes(values, crowd, tmp_path) -> None:
 
 def test_who_trains_what(values, crowd) -> None:
     """No shadow of the stranger and no null control is trained on a candidate; the auditor's halves are."""
-    audit = SeedAudit(audit_spec(values), crowd, Run(seed=1))._membership
-    assert audit is not None
+    (audit,) = SeedAudit(audit_spec(values), crowd, Run(seed=1)).threats
+    assert isinstance(audit, Membership)
     split, models = audit.split, audit.models.planned
     assert set(models["victim"].trained) == set(split.candidates[split.members])
     for name, one in models.items():
@@ -183,9 +185,49 @@ def test_attacks_take_only_the_models_that_they_need(values, crowd) -> None:
         "membership": {**values["membership"], "attacks": ["difference"], "serving": "popular"},
     }
     audit = SeedAudit(audit_spec(alone), crowd, Run(seed=0))
-    names = [work.name for work in audit.works()]
-    assert not [name for name in names if name[0] == "share"], "nobody is folded in for popular lists"
-    assert not [name for name in names if "auditor" in name[1] or "own" in name[1]]
+    names = [node.label for node in audit.nodes()]
+    assert not [name for name in names if name.startswith("folding")], "nobody is folded in for popular lists"
+    assert not [name for name in names if "auditor" in name or "own" in name]
+
+
+def computed(values, crowd, store, **membership) -> list[str]:
+    """Run one seed on the store with other settings; return the labels of the nodes that were computed."""
+    spec = audit_spec({**values, "membership": {**values["membership"], **membership}})
+    cache, labels = Cache(store), []
+    for node in SeedAudit(spec, crowd, Run(seed=0, cache=cache)).nodes():
+        before = cache.misses
+        cache.get(node)
+        labels += [node.label] * (cache.misses - before)
+    return labels
+
+
+@pytest.fixture(scope="module")
+def popular(values, crowd, tmp_path_factory):
+    """Return a store with one seed of two attacks under the popular list, to be copied."""
+    folder = tmp_path_factory.mktemp("popular") / "store"
+    computed(
+        values, crowd, Store(folder, say=pytest.fail), serving="popular", attacks=["difference", "stack"]
+    )
+    return folder
+
+
+def test_one_more_attack_computes_itself_alone(values, crowd, popular, tmp_path) -> None:
+    store = Store(shutil.copytree(popular, tmp_path / "store"), say=pytest.fail)
+    more = computed(values, crowd, store, serving="popular", attacks=["difference", "stack", "rich"])
+    assert more == ["membership, popular: rich"]
+
+
+def test_more_shadows_keep_the_first_ones(values, crowd, popular, tmp_path) -> None:
+    store = Store(shutil.copytree(popular, tmp_path / "store"), say=pytest.fail)
+    more = computed(values, crowd, store, serving="popular", attacks=["difference", "stack"], shadows=6)
+    new = [f"membership, auditor {number}" for number in (4, 5)]
+    assert sorted(more) == sorted(
+        [
+            *(f"training lfm for {name}" for name in new),
+            *(f"lists of {name}, popular" for name in new),
+            "membership, popular: stack",
+        ]
+    )
 
 
 def test_both_threats_in_one_audit(tiny_data) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recaudit.audit import AuditResult, AuditSpec, judging, run_audit
+from recaudit.audit import AuditResult, AuditSpec, run_audit
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
+from recaudit.audit.stealing import judging
 from recaudit.audit.stealing.judging import constant_lists, unseen_users
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
@@ -108,7 +109,7 @@ def test_the_result_says_that_the_data_have_times(values) -> None:
 def test_coverage_is_one_number_a_seed(result, sequential) -> None:
     each = []
     for seed in (0, 1):
-        stealing = opened(sequential, seed)._stealing
+        stealing = opened(sequential, seed).stealing
         lists = stealing.victim().lists(np.arange(stealing.split.target.n_users), 5).items
         each.append(len(np.unique(lists)) / 40)
     row = table(result)["victim", "coverage@5", "target"]
@@ -145,36 +146,31 @@ def test_a_saved_victim_is_shown_the_target_s_histories(result, sequential, fold
 
 def test_a_saved_victim_s_seeds_judge_the_same_unseen_users(sequential, folder, result) -> None:
     spec = sequential | {"victim": folder / "victims" / "seed-1", "attacks": ["PTD"], "seeds": 2}
-    seeds = [opened(spec, seed)._stealing for seed in (0, 1)]
+    seeds = [opened(spec, seed).stealing for seed in (0, 1)]
     np.testing.assert_array_equal(seeds[0]._users, seeds[1]._users)
     found = run_audit(AuditSpec(**spec)).figure("PTD", "agreement@5", "unseen")
     assert found is not None
     assert 0 <= found <= 1
 
 
+@pytest.mark.slow
 def test_every_stage_by_itself_leaves_nothing_to_the_audit(sequential, tmp_path) -> None:
     store = Store(tmp_path, say=pytest.fail)
-    cache = Cache(store=store)
-    works = opened(sequential, cache=cache).works()
-    assert {work.name for work in works if work.name[0] == "fit"} == {
-        ("fit", "victim"),
-        ("fit", "retrained"),
-        ("fit", "auxiliary"),
-    }
+    nodes = tuple(opened(sequential).nodes())
+    models = [node.label for node in nodes if node.key.kind == "model"]
+    assert len(models) == len(set(models)) == 3  # what PTAQ shares with the auxiliary model alone is one
     there: set[str] = set()
-    for work in works:
-        assert set(work.needs) <= there, work.name
-        before = {stage.hash for stage in store.stages()}
-        opened(sequential, cache=cache).do(work.name)
-        new = {stage.hash for stage in store.stages()} - before
-        lists = work.name in {("judge", "QSD"), ("judge", "PTAQ"), ("judge", "QSD5")}
-        # What PTAQ shares with the auxiliary model alone is there already.
-        assert len(new) == (0 if work.name == ("share", "PTAQ", "0") else 1 + lists), work.name
-        there.add(work.stage.hash)
+    for place, node in enumerate(nodes):
+        assert node.kept_needs <= there, node.label
+        cache = Cache(store)
+        cache.get(tuple(opened(sequential, cache=cache).nodes())[place])
+        assert cache.misses == 1, node.label
+        there.add(node.key.hash)
+        assert {stored.hash for stored in store.stages()} == there
     again = Cache(store=store)
-    whole = opened(sequential, cache=again).result(lambda row: None)
-    assert again.computed == 0
-    direct = opened(sequential).result(lambda row: None)
+    whole = opened(sequential, cache=again).result()
+    assert again.misses == 0
+    direct = opened(sequential).result()
     assert whole.ledgers == direct.ledgers
     for row, metrics in direct.values.items():
         for metric, roles in metrics.items():
@@ -183,18 +179,21 @@ def test_every_stage_by_itself_leaves_nothing_to_the_audit(sequential, tmp_path)
 
 
 def test_unseen_users_are_the_others_and_no_clone_learns_from_them(sequential) -> None:
-    stealing = opened(sequential)._stealing
+    stealing = opened(sequential).stealing
     parts = stealing.split
     unseen = stealing._users[stealing.roles["unseen"]]
     np.testing.assert_array_equal(np.sort([*parts.known, *unseen]), np.arange(parts.target.n_users))
     ids = set(stealing.knowledge.known.user_ids) | set(stealing.knowledge.auxiliary.user_ids)
     assert not ids & set(parts.target.user_ids.gather(unseen))
     # The unseen users' lists are those of the clone, shown what the victim was trained on.
-    clone, _ = stealing._clone("PTD", stealing.victim())
+    cache = stealing.run.cache
+    victim = cache.get(stealing.victim)
+    clone, _ = stealing._steal("PTD", victim)
     histories = parts.target.of_users(unseen)
     lists = top_k(reading(clone, histories), np.arange(len(unseen)), histories, 5)
-    expected = agreement(stealing.victim().lists(unseen, 5).items, lists.items)
-    np.testing.assert_array_equal(stealing.judged("PTD").values["agreement@5"]["unseen"], expected)
+    expected = agreement(top_k(victim, unseen, parts.target, 5).items, lists.items)
+    judged = cache.get(stealing.rows["PTD"])
+    np.testing.assert_array_equal(judged.values["agreement@5"]["unseen"], expected)
 
 
 def test_at_most_so_many_are_unseen_and_a_greater_share_known_keeps_the_rest(monkeypatch, values) -> None:
@@ -215,7 +214,7 @@ def test_where_all_are_known_nobody_is_unseen(sequential) -> None:
 
 
 def test_the_auxiliary_model_alone_is_shown_histories(sequential) -> None:
-    stealing = opened(sequential)._stealing
+    stealing = opened(sequential).stealing
     fitted = stealing._clone_spec.fit(stealing.split.auxiliary, stealing._attacks.child("auxiliary"))
     histories = stealing.split.target.of_users(stealing._users)
     lists = top_k(reading(fitted, histories), np.arange(histories.n_users), histories, 5)
@@ -321,7 +320,7 @@ def test_nothing_changes_where_no_model_reads_histories(values, tmp_path) -> Non
         assert inputs["judge", row] == JUDGED
     for row in values["attacks"]:
         assert inputs["judge", row] == JUDGED | {"asks"}
-    assert set(audit._stealing._clone_stage("PTAQ").inputs) == CLONED
+    assert set(audit.stealing._clone_stage("PTAQ").inputs) == CLONED
     assert {name for name in inputs if name[0] == "fit"} == {("fit", "victim"), ("fit", "retrained")}
     found = run_audit(AuditSpec(**values | {"seeds": 1}), store=store)
     for stage in store.stages():
@@ -465,7 +464,7 @@ def test_a_budget_that_is_enough_is_kept(sequential, times, budget) -> None:
 )
 def test_a_clone_of_synthetic_queries_is_named_by_what_it_learns_from(sequential, change, other) -> None:
     def clone(spec: dict[str, Any]) -> str:
-        return opened(spec)._stealing._clone_stage("QSD5").hash
+        return opened(spec).stealing._clone_stage("QSD5").hash
 
     assert (clone(sequential | change) != clone(sequential)) == other
 
@@ -478,7 +477,7 @@ def test_a_defended_victim_is_asked_with_histories(sequential) -> None:
 
 
 def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
-    stealing = opened(sequential | {"defence": {"mixed": 2, "top": 10}})._stealing
+    stealing = opened(sequential | {"defence": {"mixed": 2, "top": 10}}).stealing
     victim, users = stealing.victim(), stealing._users
     asked = FittedVictim(recommender=victim.recommender, seen=victim.target)
     oracle = Oracle(asked, allowed=users, k=5, defence=stealing._defence)
@@ -492,6 +491,7 @@ def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
 # --- membership --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_membership_of_a_victim_that_reads_histories(values) -> None:
     """Members and strangers are shown to the same model: folding a stranger in trains nothing."""
     spec = AuditSpec(

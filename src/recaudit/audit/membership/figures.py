@@ -11,12 +11,11 @@ from recaudit.audit.values import BLIND, NULL, SeedResult, ServedCandidates
 from recaudit.metrics.intervals import bootstrap_interval
 from recaudit.metrics.membership import mean_roc, membership_intervals
 from recaudit.rng import child_seed
+from recaudit.vocabulary import CANDIDATES
 
 __all__ = ["chosen_features", "curves", "membership_figures"]
 
 Row = dict[str, Any]
-
-CANDIDATES = "candidates"
 
 CURVE = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 31).round(6), np.linspace(0.05, 1, 20).round(6)]))
 """Where ROC curves are read: close to zero as well as over the whole range."""

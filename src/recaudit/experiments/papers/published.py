@@ -6,7 +6,7 @@ import polars as pl
 
 from recaudit.errors import UsageError, nearest
 from recaudit.experiments.grid import Cell, Grid
-from recaudit.experiments.papers.catalogue import grid_names, paper_folders
+from recaudit.experiments.papers import catalogue
 
 __all__ = ["published", "with_published"]
 
@@ -29,10 +29,11 @@ def published(name: str) -> pl.DataFrame:
         UsageError: where ``name`` is neither a grid nor among the published values.
     """
     tables = [
-        pl.read_csv(paper.joinpath("published.csv").read_bytes(), schema=COLUMNS) for paper in paper_folders()
+        pl.read_csv(paper.joinpath("published.csv").read_bytes(), schema=COLUMNS)
+        for paper in catalogue.paper_folders()
     ]
     values = pl.concat(tables)
-    known = {*grid_names(), *values["experiment"]}
+    known = {*catalogue.grid_names(), *values["experiment"]}
     if name not in known:
         raise UsageError(f"unknown experiment {name!r}{nearest(name, known)}")
     return values.filter(pl.col("experiment") == name)
