@@ -54,7 +54,8 @@ class AuditOptions:
     """The file's format, where it is not guessed from its name and header."""
     victim: str | None = None
     """Model to audit: popularity, item-knn, bpr (default), lmf, ncf, lfm, private-item-knn or private-lfm, or
-    one that reads histories: sasrec, stamp or gru4rec; or a folder with a saved victim."""
+    one that reads histories: sasrec, stamp or gru4rec; a folder with a saved victim; or an installed victim's
+    name."""
     threats: str | None = None
     """What to measure, separated by commas; stealing,membership by default."""
     clone: str | None = None
@@ -122,7 +123,7 @@ def audit(spec: Path | None = None, /, *, options: AuditOptions = AuditOptions()
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
     limits = _limits(values.get("fail_over", ()), settings.k, settings.threats)
     workers = _workers(values.get("workers", cores()))
-    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_model.model}-{settings.digest[:8]}"
+    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_card.name}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
     check_folder(directory)
