@@ -238,8 +238,9 @@ class AuditSpec(BaseModel):
             check_histories_read(
                 self.settings, victim=self.victim_card.name, reads=self.victim_reads, clone=self.clone
             )
-        if isinstance(self.defence, ChecksLength):
-            self.defence.check_length(self.k)
+        defence: object = self.defence
+        if isinstance(defence, ChecksLength):
+            defence.check_length(self.k)
         if "membership" in self.threats:
             self._check_membership()
         return self

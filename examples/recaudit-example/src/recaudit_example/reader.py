@@ -28,7 +28,9 @@ class Lines:
             UsageError: where the file is no such text; the message names the line.
         """
         if columns is not None:
-            raise UsageError(f"{path}: columns: found {dict(columns)}, but such a file has none; leave them out")
+            raise UsageError(
+                f"{path}: columns: found {dict(columns)}, but such a file has none; leave them out"
+            )
         users: list[str] = []
         items: list[str] = []
         try:
@@ -38,7 +40,9 @@ class Lines:
         for number, line in enumerate(text.splitlines(), start=1):
             user, colon, listed = line.partition(":")
             if not colon or not user.strip() or not listed.split():
-                raise UsageError(f"{path}, line {number}: found {line!r:.60}, expected 'user: item item item'")
+                raise UsageError(
+                    f"{path}, line {number}: found {line!r:.60}, expected 'user: item item item'"
+                )
             items += listed.split()
             users += [user.strip()] * len(listed.split())
         try:

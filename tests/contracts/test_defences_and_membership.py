@@ -1,0 +1,33 @@
+"""Our defences and membership attacks under contract."""
+
+import pytest
+
+from recaudit.attacks.registry import MEMBERSHIP_ATTACKS
+from recaudit.oracle.defences import PopularItems, RandomItems
+from recaudit.oracle.registry import DEFENCES
+from recaudit.testing import DefenceTests, MembershipAttackTests
+
+
+class TestPopularItems(DefenceTests):
+    defence = PopularItems(mixed=3, top=20)
+
+
+class TestRandomItems(DefenceTests):
+    defence = RandomItems(changed=3)
+
+
+OURS = [name for name in MEMBERSHIP_ATTACKS if MEMBERSHIP_ATTACKS.package(name) is None]
+
+
+@pytest.mark.parametrize("name", OURS, scope="class")
+class TestMembership(MembershipAttackTests):
+    better = 0.5
+
+    @pytest.fixture(autouse=True, scope="class")
+    def named(self, request, name):
+        request.cls.attack = MEMBERSHIP_ATTACKS[name]
+
+
+def test_every_defence_of_ours_is_under_contract():
+    under = {type(kind.defence) for kind in DefenceTests.__subclasses__()}
+    assert under >= {DEFENCES[name] for name in DEFENCES if DEFENCES.package(name) is None}
