@@ -19,13 +19,13 @@ class TestRandomItems(DefenceTests):
 OURS = [name for name in MEMBERSHIP_ATTACKS if MEMBERSHIP_ATTACKS.package(name) is None]
 
 
-@pytest.mark.parametrize("name", OURS, scope="class")
+@pytest.mark.parametrize("name", OURS)
 class TestMembership(MembershipAttackTests):
     better = 0.5
 
-    @pytest.fixture(autouse=True, scope="class")
-    def named(self, request, name):
-        request.cls.attack = MEMBERSHIP_ATTACKS[name]
+    @pytest.fixture(autouse=True)
+    def named(self, name):
+        self.attack = MEMBERSHIP_ATTACKS[name]
 
 
 def test_every_defence_of_ours_is_under_contract():

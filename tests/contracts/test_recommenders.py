@@ -119,7 +119,7 @@ def test_every_model_of_the_registry_is_under_contract():
     ("values", "message"),
     [
         ({}, f"victim: no model is named; name one of {NAMES}"),
-        ({"model": 3}, f"victim: unknown model 3; expected one of: {NAMES}"),
+        ({"model": 3}, f"victim: unknown model '3'; expected one of: {NAMES}"),
         ({"model": "bpr", "embedding_size": 0}, r"victim\.embedding_size: .*than or equal to 1; found 0"),
         ({"model": "bpr", "optimisation": {"learning_rat": 1}}, r"'victim\.optimisation\.learning_rat'; did"),
         ({"model": "bpr", "optimisation": {"learning_rate": float("inf")}}, "finite number; found inf"),
