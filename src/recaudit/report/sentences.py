@@ -59,7 +59,7 @@ def estimate(figure: Figure | None) -> str:
 
 
 def setting(result: Result) -> str:
-    """Return data, victim, clone and the number of seeds in a line."""
+    """Return data, victim, clone, defence and the number of seeds in a line."""
     names = {
         part: card.label
         if card
@@ -67,8 +67,9 @@ def setting(result: Result) -> str:
         for part, card in (("victim", result.cards.victim), ("clone", result.cards.clone))
     }
     clone = f", {names['clone']} clone" if names["clone"] else ""
+    defence = "" if result.cards.defence is None else f", defence: {result.cards.defence.label}"
     seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
-    return printable(f"{result.data.name}: {names['victim'] or 'unknown'} victim{clone}, {seeds}")
+    return printable(f"{result.data.name}: {names['victim'] or 'unknown'} victim{clone}{defence}, {seeds}")
 
 
 def generated(result: Result) -> bool:

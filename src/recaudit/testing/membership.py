@@ -55,10 +55,14 @@ def planted() -> tuple[MembershipKnowledge, np.ndarray, np.ndarray]:
 
 
 class MembershipAttackTests:
-    """Subclass it with ``attack``. ``better`` is the AUC that it must reach on planted members."""
+    """Subclass it with ``attack``.
+
+    The planted members' lists hold the items that are most like their histories. ``better`` is the AUC that the
+    attack must reach there; ``None`` where it looks for another trace, or needs more users to learn from.
+    """
 
     attack: MembershipAttack
-    better = 0.6
+    better: float | None = 0.6
 
     def scores(self, lists: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Return what the attack scores the lists, having learned anew."""
@@ -79,7 +83,7 @@ class MembershipAttackTests:
         _, lists, members = planted()
         scores = self.scores(lists)
         above = scores[members][:, None] - scores[~members]
-        assert ((above > 0) + (above == 0) / 2).mean() > self.better
+        assert self.better is None or ((above > 0) + (above == 0) / 2).mean() > self.better
 
     def test_the_same_seed_gives_the_same_scores(self) -> None:
         lists = planted()[1]

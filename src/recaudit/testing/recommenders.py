@@ -64,11 +64,14 @@ class RecommenderTests:
         assert torch.equal(self.scores(other), self.scores(fitted)) != self.trained
 
     def test_global_random_state_plays_no_part(self, fitted: Recommender, data: Interactions) -> None:
-        state, np_state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+        state, np_state = (
+            torch.random.get_rng_state(),
+            np.random.get_state(legacy=False)["state"]["key"].copy(),
+        )  # noqa: NPY002
         again = self.spec.fit(data, Run(seed=1))
         assert torch.equal(self.scores(again), self.scores(fitted))
         assert torch.equal(torch.random.get_rng_state(), state)
-        assert (np.random.get_state()[1] == np_state).all()  # noqa: NPY002
+        assert (np.random.get_state(legacy=False)["state"]["key"] == np_state).all()  # noqa: NPY002
 
     def test_scores_are_float32_rows_of_the_users_asked_for(self, fitted: Recommender) -> None:
         some = fitted.score(np.array([5, 0, 5], dtype=np.int64))

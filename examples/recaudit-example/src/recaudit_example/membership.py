@@ -57,4 +57,5 @@ class NeighbourOverlap(BaseModel):
         have = theirs[nearest].mean(axis=1)
         listed = lists >= 0
         shares = np.take_along_axis(have, np.where(listed, lists, 0), axis=1)
-        return (shares * listed).sum(1, keepdims=True) / np.maximum(listed.sum(1, keepdims=True), 1)
+        mean = (shares * listed).sum(1, keepdims=True) / np.maximum(listed.sum(1, keepdims=True), 1)
+        return np.asarray(mean, dtype=np.float64)
