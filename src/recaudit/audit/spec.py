@@ -320,10 +320,11 @@ def _model(info: Any) -> RecommenderSpec | None:
     return _model_of(info.data.get("victim"))
 
 
-def _model_of(victim: RecommenderSpec | VictimSpec | None) -> RecommenderSpec | None:
+def _model_of(victim: Any) -> RecommenderSpec | None:
     if isinstance(victim, SavedVictim):
         return victim.model_spec
-    return None if victim is None or isinstance(victim, VictimSpec) else victim
+    model: RecommenderSpec | None = None if isinstance(victim, VictimSpec) else victim
+    return model
 
 
 def _as_trained(split: SplitSpec, saved: Path) -> SplitSpec:

@@ -64,10 +64,8 @@ class RecommenderTests:
         assert torch.equal(self.scores(other), self.scores(fitted)) != self.trained
 
     def test_global_random_state_plays_no_part(self, fitted: Recommender, data: Interactions) -> None:
-        state, np_state = (
-            torch.random.get_rng_state(),
-            np.random.get_state(legacy=False)["state"]["key"].copy(),  # noqa: NPY002 - that nobody touches it is what is tested
-        )
+        state = torch.random.get_rng_state()
+        np_state = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
         again = self.spec.fit(data, Run(seed=1))
         assert torch.equal(self.scores(again), self.scores(fitted))
         assert torch.equal(torch.random.get_rng_state(), state)
