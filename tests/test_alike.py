@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from alike import same_lists, same_scores
 from recaudit.models.protocol import TopK
+from recaudit.testing.alike import same_lists, same_scores
 
 
 def lists(items, scores):

@@ -28,6 +28,7 @@ LAYERS = (  # from left to right
     "oracle",
     "attacks",
     "audit",
+    "testing",
     "experiments",
     "report",
     "cli",

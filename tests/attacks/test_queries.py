@@ -8,7 +8,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alike import ROUNDING
 from recaudit.attacks.protocol import Knowledge, SharesNodes, StealingAttack
 from recaudit.attacks.registry import STEALING_ATTACKS
 from recaudit.attacks.stealing import queries as module
@@ -24,6 +23,7 @@ from recaudit.models.training import Optimisation, Stopping
 from recaudit.models.zoo.sasrec import SASRec
 from recaudit.oracle.oracle import BudgetExceeded, Ledger, Oracle
 from recaudit.pipeline.run import Run
+from recaudit.testing.alike import ROUNDING
 from recaudit.victims.trained import FittedVictim
 
 N_ITEMS, K = 40, 5

@@ -78,6 +78,14 @@ def test_damaged_stages_are_told(todo, costs, capsys) -> None:
     assert capsys.readouterr().err == "recaudit: x [/b] is damaged\n"
 
 
+def test_quiet_tells_nothing(todo, costs, capsys, monkeypatch) -> None:
+    run(GridProgress("audit", costs, quiet=True), todo)
+    assert capsys.readouterr() == ("", "")
+    with terminal(monkeypatch, 80) as shown:
+        run(GridProgress("audit", costs, quiet=True), todo)
+    assert shown == []
+
+
 @contextmanager
 def terminal(monkeypatch, columns: int) -> Iterator[list[str]]:
     """Let standard error be a terminal; what it was written is in the list in the end, without its codes."""

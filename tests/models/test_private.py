@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 import torch
 
-from alike import same_scores
 from recaudit.data.interactions import Interactions
 from recaudit.data.synthetic import checkerboard
 from recaudit.errors import UsageError
@@ -23,6 +22,7 @@ from recaudit.models.zoo.baselines import ItemKNN
 from recaudit.models.zoo.private import PrivateItemKNN, PrivateLFM
 from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
+from recaudit.testing.alike import same_scores
 
 
 def of_sets(sets, n_items, first_id=0):

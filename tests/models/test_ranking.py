@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alike import same_lists
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models import ranking
@@ -15,6 +14,7 @@ from recaudit.models.factorization import BPR, LMF, NetworkRecommender
 from recaudit.models.protocol import TopK
 from recaudit.models.ranking import best_items, top_k
 from recaudit.models.zoo.ncf import NCF
+from recaudit.testing.alike import same_lists
 
 
 def plain(scores, k):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from alike import same_scores
 from recaudit.models.networks import Dropout
 from recaudit.models.zoo.sasrec import SASRec
+from recaudit.testing.alike import same_scores
 
 N_ITEMS, SIZE, LENGTH = 20, 12, 7
 OPTIONS = [

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 import torch
 
-from alike import same_scores
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
@@ -22,6 +21,7 @@ from recaudit.models.zoo.gru4rec import GRU4Rec
 from recaudit.models.zoo.sasrec import SASRec
 from recaudit.models.zoo.stamp import STAMP
 from recaudit.pipeline.run import Run
+from recaudit.testing.alike import same_scores
 
 N_ITEMS, SIZE, LENGTH = 24, 16, 21
 KINDS = [SASRec, GRU4Rec, STAMP]

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from alike import same_scores
 from recaudit.data.interactions import Interactions
 from recaudit.models.protocol import TopK
 from recaudit.oracle.defences import Defence, MembershipDefence, PopularItems, RandomItems, noisy
+from recaudit.testing.alike import same_scores
 from recaudit.victims.protocol import Queries
 
 

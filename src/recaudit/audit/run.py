@@ -32,6 +32,7 @@ from recaudit.pipeline.pools.local import Here, Processes
 from recaudit.pipeline.run import Progress, Run, no_progress
 from recaudit.pipeline.schedule import Done, Pool, State, execute
 from recaudit.pipeline.store import Store
+from recaudit.victims.protocol import VictimSpec
 
 __all__ = ["STORE", "AuditResult", "check_device", "check_out", "run_audit"]
 
@@ -146,7 +147,7 @@ def _audit(spec: AuditSpec, data: Interactions, out: Path | None, computing: _Co
         pool = Here(lambda task: _computed(cache, nodes[task.key.hash]))
     execute(todo, pool, computing.tell)
     results = [audit.result() for audit in audits.values()]
-    if out is not None and spec.saved_victim is None:
+    if out is not None and not isinstance(spec.victim, VictimSpec):  # a model that was trained here
         for seed, audit in audits.items():
             if audit.stealing is not None:
                 _save_victim(audit.stealing, spec, seed, out)
@@ -212,7 +213,7 @@ def _cards(spec: AuditSpec) -> dict[str, Any]:
         "membership_attacks": [named(one, name).to_dict() for name, one in spec.membership.settings.items()]
         if infers
         else [],
-        "victim": model_card(spec.victim_model).to_dict(),
+        "victim": spec.victim_card.to_dict(),
         "clone": model_card(spec.clone).to_dict() if steals else None,
         "defence": None if spec.defence is None else spec.defence.card.to_dict(),
     }

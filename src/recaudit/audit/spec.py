@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from recaudit.attacks.protocol import StealingAttack
 from recaudit.audit.membership.spec import MembershipSpec
@@ -16,12 +24,16 @@ from recaudit.data.sources import DataSpec
 from recaudit.data.split import SplitSpec
 from recaudit.errors import UsageError
 from recaudit.models.protocol import RecommenderSpec, reads_histories
-from recaudit.models.registry import MODELS, model_of
+from recaudit.models.registry import MODELS, model_card, model_of
 from recaudit.models.trained import TrainedSpec
-from recaudit.oracle.defences import PopularItems
+from recaudit.oracle.defences import ChecksLength, DefenceSpec
+from recaudit.oracle.registry import defence_spec, plain_defence
 from recaudit.validation import validated
+from recaudit.victims.protocol import VictimSpec
+from recaudit.victims.registry import VICTIMS, plain_victim, victim_spec
 from recaudit.victims.saved import SavedVictim, content_hash, read_split
-from recaudit.vocabulary import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM
+from recaudit.victims.trained import TrainedVictim
+from recaudit.vocabulary import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, Card
 
 __all__ = ["AUXILIARY", "CEILING", "CONSTANT", "FLOOR", "VICTIM", "AuditSpec", "audit_spec"]
 
@@ -47,9 +59,10 @@ class AuditSpec(BaseModel):
     """The interactions: a data set's name (`recaudit data list` names them all) or the path of a file, which
     stand for ``{"source": …}``; the built-in ``synthetic`` data by default."""
 
-    victim: RecommenderSpec | SavedVictim = Field(default=DEFAULT_MODEL, validate_default=True)
+    victim: RecommenderSpec | SavedVictim | VictimSpec = Field(default=DEFAULT_MODEL, validate_default=True)
     """The recommender to audit: a model's name, or its hyperparameters with their ``model``, ``bpr`` where
-    none is named; or a folder that an earlier audit saved its victim in (``{"saved": …}``)."""
+    none is named; a folder that an earlier audit saved its victim in (``{"saved": …}``); or the name of another
+    victim that is installed (``{"victim": …}`` with its settings)."""
 
     clone: SerializeAsAny[TrainedSpec] = Field(default=None, validate_default=True)
     """The model that the attacker trains: a name or hyperparameters likewise, laid over the victim's where no
@@ -75,13 +88,15 @@ class AuditSpec(BaseModel):
     """Lists that a stealing attack may ask for in all; without a limit, those of all queried and validation
     users."""
 
-    defence: PopularItems | None = None
-    """Changes the lists that stealing attacks ask the victim for: popular items are mixed in. Agreement is with
-    the lists that are served, and ``agreement_undefended@k`` with those that the model makes."""
+    defence: DefenceSpec | None = None
+    """Changes the lists that stealing attacks ask the victim for: a defence's name, or its settings with their
+    ``defence``, ``popular-items`` where none is named. Agreement is with the lists that are served, and
+    ``agreement_undefended@k`` with those that the victim makes."""
 
     threats: tuple[Threat, ...] = Field(default=None, min_length=1, validate_default=True)
     """What to measure: ``stealing`` and ``membership``, separated by commas; both by default. A saved victim is
-    audited for stealing alone: membership inference trains its victim on half of the users that it attacks."""
+    audited for stealing alone, as is one that is not trained here: membership inference trains its victim on half
+    of the users that it attacks."""
 
     membership: MembershipSpec = Field(default=MembershipSpec(), validate_default=True)
     """How membership is inferred; the victim's hyperparameters are ``victim``, the lists' length ``k``."""
@@ -115,9 +130,35 @@ class AuditSpec(BaseModel):
             if other is not None:
                 raise UsageError(f"victim.{other}: a saved victim keeps its hyperparameters; leave it out")
             return validated(SavedVictim, value, where="victim")
-        if isinstance(value, SavedVictim):
-            return value
+        if isinstance(value, VictimSpec):
+            return value.model if isinstance(value, TrainedVictim) else value
+        if isinstance(value, str) and value in VICTIMS and value not in MODELS:
+            value = {"victim": value}
+        if isinstance(value, Mapping) and ("victim" in value or value.get("model") in {*VICTIMS} - {*MODELS}):
+            return victim_spec(value, where="victim")
         return model_of(value, where="victim", default=DEFAULT_MODEL)
+
+    @field_serializer("victim")
+    def _plain_victim(self, victim: Any) -> Any:
+        named = isinstance(victim, VictimSpec) and not isinstance(victim, SavedVictim)
+        return plain_victim(victim) if named else victim.model_dump(mode="json")
+
+    @field_validator("defence", mode="plain")
+    @classmethod
+    def _defence(cls, value: object) -> object:
+        if value is None or (isinstance(value, BaseModel) and isinstance(value, DefenceSpec)):
+            return value
+        if isinstance(value, str):
+            value = {"defence": value}
+        if isinstance(value, Mapping):
+            return defence_spec(value, where="defence")
+        raise UsageError(
+            f"defence: expected a defence's name or a mapping of its settings; found {value!r:.80}"
+        )
+
+    @field_serializer("defence")
+    def _plain_defence(self, defence: Any) -> Any:
+        return None if defence is None else plain_defence(defence)
 
     @field_validator("clone", mode="plain")
     @classmethod
@@ -152,8 +193,8 @@ class AuditSpec(BaseModel):
     def _measurable(cls, value: object, info: Any) -> object:
         if value is not None:
             return value
-        saved = isinstance(info.data.get("victim"), SavedVictim)
-        return ("stealing",) if saved else ("stealing", "membership")
+        victim = info.data.get("victim")
+        return ("stealing",) if isinstance(victim, VictimSpec) else ("stealing", "membership")
 
     @field_validator("membership", mode="after")
     @classmethod
@@ -188,11 +229,12 @@ class AuditSpec(BaseModel):
             if twice is not None:
                 raise UsageError(f"{key}: {twice!r} is named twice; name it once")
         if "stealing" in self.threats:
-            check_histories_read(self.settings, victim=self.victim_model, clone=self.clone)
-        if self.defence is not None and self.defence.mixed > self.k:
-            raise UsageError(
-                f"defence.mixed: {self.defence.mixed} of the {self.k} items of a list; at most {self.k}"
+            check_histories_read(
+                self.settings, victim=self.victim_card.name, reads=self.victim_reads, clone=self.clone
             )
+        defence: object = self.defence
+        if isinstance(defence, ChecksLength):
+            defence.check_length(self.k)
         if "membership" in self.threats:
             self._check_membership()
         return self
@@ -200,7 +242,7 @@ class AuditSpec(BaseModel):
     def _check_membership(self) -> None:
         if self.defence is not None:
             raise UsageError(
-                "defence: popular items mixed into lists are measured against stealing alone; leave "
+                "defence: a defence of lists is measured against stealing alone; leave "
                 "membership out (--threats stealing), or give membership.defence and --serving instead"
             )
         if self.membership.defence.random_items > self.k:
@@ -214,15 +256,39 @@ class AuditSpec(BaseModel):
                 "of the users that are attacked; leave membership out, or name a model to train"
             )
 
+        if isinstance(self.victim, VictimSpec):
+            raise UsageError(
+                f"threats: membership of {self.victim_card.name!r} is not measurable, as recaudit cannot train "
+                "it on half of the users that are attacked; leave membership out, or name a model to train"
+            )
+
     @property
     def saved_victim(self) -> Path | None:
         """Directory of the saved victim to take, where one is to be taken."""
         return self.victim.saved if isinstance(self.victim, SavedVictim) else None
 
     @property
-    def victim_model(self) -> RecommenderSpec:
-        """The hyperparameters of the victim, saved or to be trained."""
-        return self.victim.model_spec if isinstance(self.victim, SavedVictim) else self.victim
+    def victim_model(self) -> RecommenderSpec | None:
+        """The hyperparameters of the victim, saved or to be trained; ``None`` where it is no model of ours."""
+        return _model_of(self.victim)
+
+    @property
+    def victim_spec(self) -> VictimSpec:
+        """What opens the victim."""
+        victim = self.victim
+        return victim if isinstance(victim, VictimSpec) else TrainedVictim(model=victim)
+
+    @property
+    def victim_card(self) -> Card:
+        """How tables and texts name the victim."""
+        model = self.victim_model
+        return self.victim_spec.card if model is None else model_card(model)
+
+    @property
+    def victim_reads(self) -> bool:
+        """Whether the victim reads histories: its model does, or its spec says so."""
+        spec: Any = self.victim if self.victim_model is None else self.victim_model
+        return reads_histories(spec)
 
     @property
     def clone_reads(self) -> bool:
@@ -235,7 +301,7 @@ class AuditSpec(BaseModel):
         rows: tuple[str, ...] = (FLOOR, CEILING, VICTIM)
         if self.clone_reads:
             return (*rows, CONSTANT, AUXILIARY)
-        return (*rows, CONSTANT) if reads_histories(self.victim_model) else rows
+        return (*rows, CONSTANT) if self.victim_reads else rows
 
     @property
     def digest(self) -> str:
@@ -250,9 +316,14 @@ class AuditSpec(BaseModel):
 
 
 def _model(info: Any) -> RecommenderSpec | None:
-    """Return the victim's hyperparameters; ``None`` where the victim was found wrong."""
-    victim: RecommenderSpec | SavedVictim | None = info.data.get("victim")
-    return victim.model_spec if isinstance(victim, SavedVictim) else victim
+    """Return the victim's hyperparameters; ``None`` where it has none, or was found wrong."""
+    return _model_of(info.data.get("victim"))
+
+
+def _model_of(victim: RecommenderSpec | VictimSpec | None) -> RecommenderSpec | None:
+    if isinstance(victim, SavedVictim):
+        return victim.model_spec
+    return None if victim is None or isinstance(victim, VictimSpec) else victim
 
 
 def _as_trained(split: SplitSpec, saved: Path) -> SplitSpec:

@@ -1,7 +1,9 @@
 """The victim of one seed: trained, kept by the store, or taken from where an earlier audit saved it."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from recaudit.audit.spec import AuditSpec
 from recaudit.data.interactions import Interactions
@@ -10,10 +12,12 @@ from recaudit.models.protocol import Recommender
 from recaudit.models.saving import save_model
 from recaudit.pipeline.node import Node
 from recaudit.pipeline.run import Run
-from recaudit.victims.saved import SavedVictim, read_split, write_split
-from recaudit.victims.trained import TrainedVictim
+from recaudit.victims.protocol import FitsModel, Victim, VictimSpec
+from recaudit.victims.registry import victim_inputs
+from recaudit.victims.saved import read_split, write_split
+from recaudit.victims.trained import FittedVictim
 
-__all__ = ["save_victim", "split_for", "victim_node", "victim_of"]
+__all__ = ["opened_victim", "retrained_node", "save_victim", "split_for", "victim_node"]
 
 
 def split_for(spec: AuditSpec, data: Interactions, seed: int) -> Split:
@@ -28,17 +32,43 @@ def _split(data: Interactions, spec: SplitSpec, seed: int) -> Split:
     return split(data, spec, seed)
 
 
-def victim_of(spec: AuditSpec) -> SavedVictim | TrainedVictim:
-    """Return the victim that a spec names."""
-    return spec.victim if isinstance(spec.victim, SavedVictim) else TrainedVictim(model=spec.victim)
+def victim_node(spec: AuditSpec, parts: Split, run: Run) -> Node[Any]:
+    """Return the node of the victim: of its model, or of what is opened where it is no model of ours."""
+    victim, target = spec.victim_spec, parts.target
+    if isinstance(victim, FitsModel):
+        return victim.fitted(target, run)
+    return _opening("victim", victim, target, run, lambda: victim.open(target, run))
 
 
-def victim_node(spec: AuditSpec, parts: Split, run: Run) -> Node[Recommender]:
-    """Return the node of the victim: the one that trains it, or the one that loads the saved victim."""
-    return victim_of(spec).fitted(parts.target, run)
+def retrained_node(spec: AuditSpec, parts: Split, run: Run) -> Node[Any]:
+    """Return the node of the victim trained with another seed; its result is ``None`` where it cannot be."""
+    victim, target = spec.victim_spec, parts.target
+    if isinstance(victim, FitsModel):
+        return victim.refitted(target, run)
+    return _opening("retrained victim", victim, target, run, lambda: victim.retrained(target, run))
+
+
+def opened_victim(found: Recommender | Victim, target: Interactions) -> Victim:
+    """Return what a victim's node holds as a victim of the target's users."""
+    return FittedVictim(recommender=found, seen=target) if isinstance(found, Recommender) else found
+
+
+def _opening(
+    kind: str, victim: VictimSpec, target: Interactions, run: Run, compute: Callable[[], Victim | None]
+) -> Node[Victim | None]:
+    inputs = {
+        "spec": victim_inputs(victim),
+        "data": target.name,
+        "fingerprint": target.fingerprint,
+        "seed": run.seed,
+        "device": run.device,
+    }
+    return Node(kind=kind, inputs=inputs, compute=compute, codec=None, label=f"opening the {kind}")
 
 
 def save_victim(victim: Recommender, spec: AuditSpec, parts: Split, seed: int, directory: Path) -> None:
-    """Save the victim that was trained on the target of the split of ``seed``, with that split."""
+    """Save the model that was trained on the target of the split of ``seed``, with that split."""
     write_split(spec.split, seed, directory)
-    save_model(victim, spec.victim_model, parts.target.fingerprint, directory)
+    model = spec.victim_model
+    assert model is not None  # only models are saved
+    save_model(victim, model, parts.target.fingerprint, directory)

@@ -98,7 +98,7 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
     limits = _limits(values.get("fail_over", ()), settings.k, settings.threats)
     workers = _workers(values.get("workers", cores()))
-    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_model.model}-{settings.digest[:8]}"
+    name = f"audit-{Path(settings.data.source).stem}-{settings.victim_card.name}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
     check_out(directory, settings)
     check_folder(directory)

@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -24,41 +24,7 @@ MOST = 8
 """How many of the running stages are named."""
 
 
-Shown = TypeVar("Shown", bound="_Shown")
-
-
-class _Shown:
-    """Something that moves on a terminal while a ``with`` statement lasts, and on a terminal only.
-
-    Args:
-        moving: what moves.
-        console: where.
-    """
-
-    def __init__(self, moving: Progress | Live, console: Console) -> None:
-        self._moving = moving
-        self._console = console
-        # Colours may be forced where there is no terminal; bars that move would fill a log there.
-        self._moves = console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
-
-    def __enter__(self: Shown) -> Shown:
-        if self._moves:
-            self._moving.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._moves:
-            self._moving.stop()
-
-    def _line(self, text: str) -> None:
-        """Print a line where nothing moves."""
-        if not self._moves:
-            self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-class GridProgress(_Shown):
+class GridProgress:
     """Shows how many stages of an experiment are done, what runs, and about how long the rest takes.
 
     Time left is what the stages that are left cost by like ones in the store, corrected by how those of this
@@ -83,8 +49,23 @@ class GridProgress(_Shown):
             TextColumn("{task.description}", markup=False), TextColumn("{task.fields[epochs]}", markup=False)
         )
         self._running = self._below.add_task("", total=None, visible=False, epochs="")
-        console = Console(stderr=True, quiet=quiet)
-        super().__init__(Live(Group(self._bars, self._below), console=console, transient=True), console)
+        self._console = console = Console(stderr=True, quiet=quiet)
+        self._moving = Live(Group(self._bars, self._below), console=console, transient=True)
+        # Colours may be forced where there is no terminal; bars that move would fill a log there.
+        self._moves = (
+            not quiet and console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
+        )
+
+    def __enter__(self) -> "GridProgress":
+        if self._moves:
+            self._moving.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._moves:
+            self._moving.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show the epochs of the training at hand, where it runs in this process."""
@@ -109,8 +90,9 @@ class GridProgress(_Shown):
         running = [f"  {_described(task)}" for task in state.running[:MOST]]
         running += [f"  and {len(state.running) - MOST} more"] if len(state.running) > MOST else []
         self._below.update(self._running, description="\n".join(running), visible=bool(running), epochs="")
-        if state.finished is not None:
-            self._line(f"{self._name}: {stages}, {about}: {_described(state.todo[state.finished].task)}")
+        if state.finished is not None and not self._moves:
+            line = f"{self._name}: {stages}, {about}: {_described(state.todo[state.finished].task)}"
+            self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _described(task: "Task") -> str:

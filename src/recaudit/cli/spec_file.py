@@ -22,7 +22,7 @@ ALIASES: Mapping[str, tuple[str, str]] = {
 }
 """Flags, and keys at a spec's top level, that stand for a nested key."""
 
-ALONE: Mapping[str, str] = {"data": "source", "victim": "model", "clone": "model"}
+ALONE: Mapping[str, str] = {"data": "source", "victim": "model", "clone": "model", "defence": "defence"}
 """Keys whose value may stand alone, and what it then is."""
 
 

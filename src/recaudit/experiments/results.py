@@ -11,6 +11,7 @@ from recaudit.audit.tasks import finished_seeds, open_data
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.plan import cell_spec
 from recaudit.experiments.table import columns_of
+from recaudit.oracle.defences import PopularItems
 from recaudit.pipeline import Store, versions
 
 __all__ = ["results"]
@@ -44,7 +45,7 @@ def _rows(grid: Grid, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
         "known": spec.split.known,
         "auxiliary_share": spec.split.auxiliary_share,
         "common_items": spec.split.common_items,
-        "mixed": 0 if spec.defence is None else spec.defence.mixed,
+        "mixed": spec.defence.mixed if isinstance(spec.defence, PopularItems) else 0,
         "queries": spec.queries,
         **versions(),
     }

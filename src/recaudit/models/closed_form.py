@@ -23,7 +23,6 @@ __all__ = [
     "perceptron",
     "rows",
     "softmax_less_target_",
-    "sparse_dots",
     "table_dots",
     "through_relu",
     "user_gradient",
@@ -163,59 +162,6 @@ def user_gradient(
         items_table.detach(), chosen, starts, False, 0, False, weights
     )[0]
     return found
-
-
-def sparse_dots(
-    users_table: Tensor,
-    items_table: Tensor,
-    users: Tensor,
-    items: Tensor,
-    *,
-    biases: tuple[Tensor, Tensor] | None,
-    mean: Tensor,
-) -> Tensor:
-    """Return inner products of rows of two tables, plus biases, with sparse gradients in closed form: (B,).
-
-    With x = μ + p·q + b_u + b_i, ∂p = (∂x) q, ∂q = (∂x) p and ∂b = ∂x. Each pair has a row of its own in the
-    gradients (sparse, not coalesced), though its user or item come again: whoever steps by them sees what
-    each example asks for. Nothing is written for rows that no pair touches.
-    """
-    with torch.no_grad():
-        p, q = users_table.index_select(0, users), items_table.index_select(0, items)
-        scores: Tensor = torch.linalg.vecdot(p, q).add_(mean)
-        if biases is not None:
-            scores += biases[0].index_select(0, users)
-            scores += biases[1].index_select(0, items)
-
-    write = partial(_write_rows, (users_table, items_table), (users, items), (p, q), biases)
-    scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
-    return scores
-
-
-def _write_rows(
-    tables: tuple[Tensor, Tensor],
-    chosen: tuple[Tensor, Tensor],
-    vectors: tuple[Tensor, Tensor],
-    biases: tuple[Tensor, Tensor] | None,
-    gradient: Tensor,
-) -> None:
-    """Add each pair's rows to the tables' sparse gradients, from the gradient of the scores."""
-    (users_table, items_table), (users, items), (p, q) = tables, chosen, vectors
-    column = gradient[:, None]
-    _add_rows(users_table, users, column * q)
-    if items_table.requires_grad:
-        _add_rows(items_table, items, column * p)
-    if biases is not None:
-        _add_rows(biases[0], users, gradient.clone())
-        _add_rows(biases[1], items, gradient.clone())
-
-
-def _add_rows(table: Tensor, rows: Tensor, values: Tensor) -> None:
-    """Add rows to the sparse gradient of ``table``, if it wants one."""
-    if not table.requires_grad:
-        return
-    found = torch.sparse_coo_tensor(rows[None], values, table.shape, check_invariants=False)
-    table.grad = found if table.grad is None else table.grad + found
 
 
 def rows(table: Tensor, chosen: Tensor, work: Workspace, turn: int, name: str) -> Tensor:

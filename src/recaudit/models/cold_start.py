@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int32, Int64
 from torch import Tensor
+from torch.nn import Parameter
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models.closed_form import pair_dots, user_gradient
 from recaudit.models.networks import FoldsByHand, Network
 from recaudit.models.protocol import Recommender, RecommenderSpec, TrainingLog
-from recaudit.models.training import GradientDescent, Optimisation, no_denormals, stepper
+from recaudit.models.training import Descends, GradientDescent, Optimisation, no_denormals, stepper
 from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
@@ -272,16 +273,12 @@ def fold_users(
     began = time.perf_counter()
     network.to(run.device).train()
     parameters = network.user_parameters()
-    step = stepper(parameters, optimisation)
-    plain = network.plain_tables() if isinstance(network, FoldsByHand) else None
+    advance = _advance(network, parameters, loss, optimisation)
     for epoch in range(1, epochs + 1):
         drawn, batches = examples.epoch()
         users, items, *others = (tensor.to(run.device) for tensor in drawn)
         for start, end in batches:
-            if start < end:
-                batch = (users[start:end], items[:, start:end], *(other[start:end] for other in others))
-                _descend(network, plain, loss, *batch)
-            step()  # without examples, too: Adam goes on by its means
+            advance(users[start:end], items[:, start:end], *(other[start:end] for other in others))
         run.progress(stage, epoch, epochs)
     if not all(parameter.isfinite().all() for parameter in parameters):
         raise UsageError(f"{stage}: the fold-in diverged; lower optimisation.learning_rate and fit again")
@@ -290,23 +287,33 @@ def fold_users(
     return TrainingLog(epochs=epochs, best_epoch=epochs, best_score=0.0, scores=(), seconds=seconds)
 
 
-def _descend(
+def _advance(
     network: Network,
-    plain: tuple[Tensor, Tensor] | None,
+    parameters: list[Parameter],
     loss: Callable[..., Tensor],
-    users: Tensor,
-    items: Tensor,
-    *others: Tensor,
-) -> None:
-    """Write the gradients of the user parameters: by hand where scores are inner products of ``plain`` tables."""
-    if plain is None:
-        loss(network.pair_scores(users, items), *others).backward()  # type: ignore[no-untyped-call]
-        return
-    chosen = users.expand_as(items).reshape(-1)
-    scores = pair_dots(*plain, chosen, items.reshape(-1)).view(items.shape).requires_grad_()
-    (slopes,) = torch.autograd.grad(loss(scores, *others), scores)
-    # A batch's users ascend: an epoch is sorted by batch, and stays in the users' order within one.
-    plain[0].grad = user_gradient(*plain, users, items, slopes)
+    optimisation: Optimisation | GradientDescent,
+) -> Callable[..., None]:
+    """Return what makes one step on a batch of pairs, in the user parameters."""
+    if isinstance(optimisation, GradientDescent):
+        assert isinstance(network, Descends)  # as it was trained
+        return partial(network.descend, optimisation)
+    step = stepper(parameters, optimisation)
+    plain = network.plain_tables() if isinstance(network, FoldsByHand) else None
+
+    def advance(users: Tensor, items: Tensor, *others: Tensor) -> None:
+        if not len(users):
+            pass  # a step without examples: Adam goes on by its means
+        elif plain is None:
+            loss(network.pair_scores(users, items), *others).backward()  # type: ignore[no-untyped-call]
+        else:
+            chosen = users.expand_as(items).reshape(-1)
+            scores = pair_dots(*plain, chosen, items.reshape(-1)).view(items.shape).requires_grad_()
+            (slopes,) = torch.autograd.grad(loss(scores, *others), scores)
+            # A batch's users ascend: an epoch is sorted by batch, and keeps the users' order within one.
+            plain[0].grad = user_gradient(*plain, users, items, slopes)
+        step()
+
+    return advance
 
 
 def _cell(uniform: np.ndarray, n: np.ndarray | int) -> np.ndarray:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -19,6 +20,7 @@ from recaudit.rng import numpy_generator, torch_generator
 
 __all__ = [
     "Batch",
+    "Descends",
     "GradientDescent",
     "Objective",
     "Optimisation",
@@ -123,7 +125,15 @@ class Objective(Protocol):
         """
 
     def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
-        """Return the loss of a batch: its mean over examples for Adam, its sum for gradient descent."""
+        """Return the loss of a batch, its mean over examples, for Adam."""
+
+
+@runtime_checkable
+class Descends(Protocol):
+    """A network that makes steps of gradient descent itself, with its loss's gradient in closed form."""
+
+    def descend(self, settings: GradientDescent, users: Tensor, items: Tensor, targets: Tensor) -> None:
+        """Make one step on a batch, in the parameters that want gradients."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,7 +191,7 @@ def train(
     began = time.perf_counter()
     generator = torch_generator(run.seed, "train", "epochs")
     Dropout.draw_from(numpy_generator(run.seed, "train", "dropout"), network)
-    step = stepper(network.parameters(), optimisation)
+    advance = _advance(network, objective, optimisation)
     best_epoch, best_score, scores = 0, 0.0, []
     best_state: dict[str, Tensor] | None = None
     if validate is not None:
@@ -191,8 +201,7 @@ def train(
     while epoch < stopping.epochs and (validate is None or epoch - best_epoch < stopping.patience):
         epoch += 1
         for batch in objective.batches(generator, optimisation.batch_size, run.device):
-            objective.loss(*batch).backward()  # type: ignore[no-untyped-call]
-            step()
+            advance(*batch)
         if validate is not None and (epoch % stopping.evaluate_every == 0 or epoch == stopping.epochs):
             score = _score(network, validate)
             scores.append((epoch, score))
@@ -210,38 +219,34 @@ def train(
     )
 
 
-def stepper(
-    parameters: Iterable[nn.Parameter], optimisation: Optimisation | GradientDescent
-) -> Callable[[], None]:
-    """Return what makes one step, of Adam or of gradient descent, on ``parameters`` and clears gradients."""
+def _advance(
+    network: nn.Module, objective: Objective, optimisation: Optimisation | GradientDescent
+) -> Callable[..., None]:
+    """Return what makes one step on a batch.
+
+    Raises:
+        TypeError: where the network makes no step of gradient descent.
+    """
     if isinstance(optimisation, GradientDescent):
-        return _gradient_descent(list(parameters), optimisation)
-    return _adam(list(parameters), optimisation)
+        if not isinstance(network, Descends):
+            raise TypeError(f"{type(network).__name__} makes no step of gradient descent; train it by Adam")
+        return partial(network.descend, optimisation)
+    step = stepper(network.parameters(), optimisation)
+
+    def advance(*batch: Tensor) -> None:
+        objective.loss(*batch).backward()  # type: ignore[no-untyped-call]
+        step()
+
+    return advance
 
 
-def _gradient_descent(parameters: list[nn.Parameter], settings: GradientDescent) -> Callable[[], None]:
-    """Return what makes one step of gradient descent on the rows that sparse gradients name."""
-
-    @torch.no_grad()
-    def step() -> None:
-        for parameter in parameters:
-            if parameter.grad is None:
-                continue
-            # As the network left them: one row an example, in which a parameter's row may come again.
-            rows, values = parameter.grad._indices()[0], parameter.grad._values()
-            values.add_(parameter.index_select(0, rows), alpha=settings.reg).mul_(-settings.learning_rate)
-            parameter.index_add_(0, rows, values)  # its own factor, alpha, would double what it takes
-            parameter.grad = None
-
-    return step
-
-
-def _adam(parameters: list[nn.Parameter], optimisation: Optimisation) -> Callable[[], None]:
-    """Return what makes one step of Adam (Kingma and Ba 2015).
+def stepper(parameters: Iterable[nn.Parameter], optimisation: Optimisation) -> Callable[[], None]:
+    """Return what makes one step of Adam (Kingma and Ba 2015) on ``parameters`` and clears their gradients.
 
     This calls the kernel of ``torch.optim.Adam(fused=True)`` itself, with the same result to the bit: the
     class's bookkeeping takes as long a step as a tenth of a batch of matrix factorisation.
     """
+    parameters = list(parameters)
     means = [torch.zeros_like(parameter) for parameter in parameters]
     squares = [torch.zeros_like(parameter) for parameter in parameters]
     steps = [torch.zeros((), device=parameter.device) for parameter in parameters]

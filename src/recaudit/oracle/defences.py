@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
+from recaudit.errors import UsageError
 from recaudit.models.protocol import Recommender, TopK, TrainingLog
 from recaudit.oracle.draws import drawn, list_numbers, user_blocks, user_numbers
 from recaudit.rng import numpy_generator
@@ -18,6 +19,7 @@ from recaudit.victims.protocol import Queries
 from recaudit.vocabulary import Card
 
 __all__ = [
+    "ChecksLength",
     "Defence",
     "DefenceSpec",
     "MembershipDefence",
@@ -56,6 +58,23 @@ class DefenceSpec(Protocol):
             by_list: whether the victim can be asked about a user by number and by history, so that the list
                 must fix what is drawn for it, and not the user's number: both ways then get the same list.
         """
+
+
+@runtime_checkable
+class ChecksLength(Protocol):
+    """Settings of a defence that does not suit lists of every length."""
+
+    def check_length(self, k: int) -> None:
+        """Refuse lists of ``k`` items.
+
+        Raises:
+            UsageError: where the defence cannot change such lists.
+        """
+
+
+def _check_changed(key: str, changed: int, k: int) -> None:
+    if changed > k:
+        raise UsageError(f"defence.{key}: {changed} of the {k} items of a list; at most {k}")
 
 
 class PopularItems(BaseModel):
@@ -103,6 +122,10 @@ class PopularItems(BaseModel):
             raise ValueError(f"mixed is {self.mixed}, more than the {self.top} items (top) to draw from")
         return self
 
+    def check_length(self, k: int) -> None:
+        """Refuse lists that have fewer items than are mixed in."""
+        _check_changed("mixed", self.mixed, k)
+
     def protect(self, seen: Interactions, seed: int, *, by_list: bool = False) -> Defence:
         """Return the defence of a victim that was trained on ``seen``; see :class:`DefenceSpec`."""
         popular = np.argsort(-seen.popularity, kind="stable")[: self.top]
@@ -132,6 +155,10 @@ class RandomItems(BaseModel):
     )
 
     changed: int = Field(default=5, ge=0)
+
+    def check_length(self, k: int) -> None:
+        """Refuse lists that have fewer items than are changed."""
+        _check_changed("changed", self.changed, k)
 
     def protect(self, seen: Interactions, seed: int, *, by_list: bool = False) -> Defence:
         """Return the defence of those whose histories ``seen`` are never served; see :class:`DefenceSpec`."""

@@ -59,7 +59,7 @@ def estimate(figure: Figure | None) -> str:
 
 
 def setting(result: Result) -> str:
-    """Return data, victim, clone and the number of seeds in a line."""
+    """Return data, victim, clone, defence and the number of seeds in a line."""
     names = {
         part: card.label
         if card
@@ -67,8 +67,9 @@ def setting(result: Result) -> str:
         for part, card in (("victim", result.cards.victim), ("clone", result.cards.clone))
     }
     clone = f", {names['clone']} clone" if names["clone"] else ""
+    defence = "" if result.cards.defence is None else f", defence: {result.cards.defence.label}"
     seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
-    return printable(f"{result.data.name}: {names['victim'] or 'unknown'} victim{clone}, {seeds}")
+    return printable(f"{result.data.name}: {names['victim'] or 'unknown'} victim{clone}{defence}, {seeds}")
 
 
 def generated(result: Result) -> bool:
@@ -283,7 +284,12 @@ def notes(result: Result) -> list[Note]:
             )
         )
     stealing = Stealing(result)
-    found += [*_of_membership(result), *_of_stealing(stealing), *_of_histories(result, stealing)]
+    found += [
+        *_of_untrainable(result, stealing),
+        *_of_membership(result),
+        *_of_stealing(stealing),
+        *_of_histories(result, stealing),
+    ]
     if result.seeds == 1:
         found.append(
             Note(
@@ -297,6 +303,25 @@ def notes(result: Result) -> list[Note]:
     if any(not (figure.attack.startswith(BLIND) and figure.metric == "accuracy") for figure in missing):
         found.append(Note(short="Some figures are not available: their part of the audit gave no number."))
     return found
+
+
+def _of_untrainable(result: Result, stealing: Stealing) -> Iterator[Note]:
+    """Yield what cannot be measured where the victim cannot be trained."""
+    ceiling = stealing.find(CEILING, "agreement", "unqueried")
+    if (
+        ceiling is not None
+        and ceiling.value is None
+        and stealing.value(FLOOR, "agreement", "unqueried") is not None
+    ):
+        yield Note(
+            short="The victim cannot be trained again: the ceiling is not measurable.",
+            more="No figure says where an attack lies between the popular list and a retrained victim.",
+        )
+    victim = result.spec.get("victim")
+    if isinstance(victim, dict) and "victim" in victim:
+        yield Note(
+            short="Membership is not measurable: recaudit cannot train this victim on half of the attacked users."
+        )
 
 
 def _of_stealing(stealing: Stealing) -> Iterator[Note]:

@@ -5,13 +5,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from recaudit.models.registry import model_spec
+from recaudit.models.registry import MODELS, model_spec
+from recaudit.pipeline.node import key_values
 from recaudit.plugins import Registry
 from recaudit.validation import validated
 from recaudit.victims.protocol import VictimSpec
 from recaudit.victims.trained import TrainedVictim
 
-__all__ = ["VICTIMS", "victim_spec"]
+__all__ = ["VICTIMS", "plain_victim", "victim_inputs", "victim_spec"]
 
 
 def _victim(found: Any) -> type[Any] | None:
@@ -41,6 +42,8 @@ def victim_spec(values: Mapping[str, Any], *, where: str) -> VictimSpec:
     Raises:
         UsageError: for an unknown name, key or value; the message names it and what was expected.
     """
+    if values.get("model") in VICTIMS and values["model"] not in MODELS:  # a name that stood alone
+        values = {"victim": values["model"], **{key: one for key, one in values.items() if key != "model"}}
     if "victim" not in values and "saved" not in values:
         return TrainedVictim(model=model_spec(values, where=where))
     name = str(values.get("victim", "saved"))
@@ -48,3 +51,17 @@ def victim_spec(values: Mapping[str, Any], *, where: str) -> VictimSpec:
     settings = {key: value for key, value in values.items() if key != "victim" or key in kind.model_fields}
     spec: VictimSpec = validated(kind, settings, where=where)
     return spec
+
+
+def plain_victim(spec: VictimSpec) -> dict[str, Any]:
+    """Return the plain values that :func:`victim_spec` makes a victim of a registered kind of."""
+    own: Any = spec  # a registry holds pydantic models alone
+    return {"victim": spec.card.name, **own.model_dump(mode="json")}
+
+
+def victim_inputs(spec: VictimSpec) -> dict[str, Any]:
+    """Return such a victim as inputs of a key; a third party's counts with its package's version."""
+    own: Any = spec
+    plain = {"victim": spec.card.name, **key_values(own)}
+    package = VICTIMS.package(spec.card.name)
+    return plain if package is None else {**plain, "package": package}

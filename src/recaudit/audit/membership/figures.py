@@ -30,7 +30,7 @@ def membership_figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) 
     """
     common = {
         "data": name,
-        "victim": spec.victim_model.model,
+        "victim": spec.victim_card.name,
         "clone": None,
         "seeds": len(seeds),
         "threat": "membership",

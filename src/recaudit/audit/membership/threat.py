@@ -61,7 +61,9 @@ class Membership:
         self._data = data
         self._cache = run.cache
         self._rungs = self.spec.settings
-        self.models = MembershipModels(self.spec, spec.victim_model, self.split, k=spec.k, run=self.run)
+        victim = spec.victim_model
+        assert victim is not None  # the spec refuses membership of others
+        self.models = MembershipModels(self.spec, victim, self.split, k=spec.k, run=self.run)
         self._check()
 
     def _check(self) -> None:

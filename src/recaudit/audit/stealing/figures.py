@@ -49,7 +49,9 @@ def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row
         for column in asked if attack in asking else ():
             table.counted(attack, column, [_of(one.ledgers, "attack", attack)[column] for one in seeds])
     for stage in (VICTIM, CEILING, *asking):
-        table.counted(stage, "seconds", [_of(one.stages, "stage", stage)["seconds"] for one in seeds])
+        seconds = [one["seconds"] for seed in seeds for one in seed.stages if one["stage"] == stage]
+        if seconds:  # a ceiling that cannot be measured takes none
+            table.counted(stage, "seconds", seconds)
     return table.rows
 
 
@@ -59,7 +61,7 @@ class _Rows:
         self.k = spec.k
         self.same_users = spec.saved_victim is not None and len(seeds) > 1
         self.rows: list[Row] = []
-        self.common = {"data": name, "victim": spec.victim_model.model}
+        self.common = {"data": name, "victim": spec.victim_card.name}
         self.clone = spec.clone.model
         self.agreements: dict[tuple[str, str], Row] = {}
 

@@ -9,7 +9,6 @@ from recaudit.attacks.registry import STEALING_ATTACKS, configured
 from recaudit.attacks.stealing.queries import SyntheticQueries
 from recaudit.attacks.stealing.surrogate import Surrogate
 from recaudit.errors import UsageError, nearest
-from recaudit.models.protocol import RecommenderSpec, reads_histories
 from recaudit.models.sequential import SequentialSpec
 from recaudit.models.trained import TrainedSpec
 from recaudit.validation import validated
@@ -65,7 +64,7 @@ def _attack(name: str, given: object) -> StealingAttack:
 
 
 def check_histories_read(
-    attacks: Mapping[str, StealingAttack], *, victim: RecommenderSpec, clone: TrainedSpec
+    attacks: Mapping[str, StealingAttack], *, victim: str, reads: bool, clone: TrainedSpec
 ) -> None:
     """Refuse attacks that synthesise histories where the victim or the clone cannot read them.
 
@@ -76,10 +75,10 @@ def check_histories_read(
         if not isinstance(settings, SyntheticQueries):
             continue
         able = isinstance(clone, SequentialSpec)
-        for key, model, reads in (("victim", victim, reads_histories(victim)), ("clone", clone, able)):
-            if not reads:
+        for key, model, readable in (("victim", victim, reads), ("clone", clone.model, able)):
+            if not readable:
                 raise UsageError(
-                    f"attacks: {name} shows synthetic histories, and the {key} {model.model!r} reads none; "
+                    f"attacks: {name} shows synthetic histories, and the {key} {model!r} reads none; "
                     f"leave {name} out, or name a {key} that reads histories (sasrec, stamp, gru4rec)"
                 )
         assert isinstance(clone, SequentialSpec)

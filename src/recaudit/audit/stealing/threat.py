@@ -15,21 +15,21 @@ from recaudit.audit.spec import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, Aud
 from recaudit.audit.stealing.budget import afforded
 from recaudit.audit.stealing.judging import by_role, constant_lists, quality, unseen_users, values_of, variety
 from recaudit.audit.values import JUDGED, Judged, SeedResult, Values
-from recaudit.audit.victim import split_for, victim_node
+from recaudit.audit.victim import opened_victim, retrained_node, split_for, victim_node
 from recaudit.data.interactions import Interactions
 from recaudit.data.split import Split
 from recaudit.metrics.ranking import agreement
 from recaudit.models.fitting import fit_node, spec_inputs
-from recaudit.models.protocol import Recommender, TopK, TrainingLog, reading, reads_histories
+from recaudit.models.protocol import Recommender, TopK, TrainingLog, reading
 from recaudit.models.ranking import top_k
 from recaudit.models.zoo.baselines import Popularity
 from recaudit.oracle.defences import Defence
 from recaudit.oracle.oracle import Ledger, Oracle
-from recaudit.pipeline.node import Node, key_values
+from recaudit.oracle.registry import defence_inputs
+from recaudit.pipeline.node import Node
 from recaudit.pipeline.run import Run
 from recaudit.rng import child_seed
-from recaudit.victims.protocol import Queries
-from recaudit.victims.trained import FittedVictim
+from recaudit.victims.protocol import Queries, Victim
 
 __all__ = ["Stealing"]
 
@@ -40,9 +40,10 @@ NO_LISTS = Ledger(lists=0, users=0, items=0)
 class Served:
     """The victim and its lists: as its model makes them, and as they are served after the defence."""
 
-    victim: Recommender
+    victim: Victim
     undefended: TopK
     lists: TopK
+    log: TrainingLog | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,6 @@ class Stealing:
         self.run = run
         self.split: Split = split_for(spec, data, run.seed)
         self._settings = spec.settings
-        self._victim_spec = spec.victim_model
         self._clone_spec = spec.clone
         self.knowledge = self._known()
         self.queried = self.knowledge.queried
@@ -144,8 +144,8 @@ class Stealing:
         )
 
     @cached_property
-    def victim(self) -> Node[Recommender]:
-        """The node of the victim."""
+    def victim(self) -> Node[Any]:
+        """The node of the victim: its model, or what was opened where it is no model of ours."""
         return victim_node(self.spec, self.split, self.run)
 
     @cached_property
@@ -160,13 +160,13 @@ class Stealing:
 
     def _serving(self, whom: str, users: Int64[np.ndarray, "U"]) -> Node[Served]:
         def compute() -> Served:
-            victim = self.run.cache.get(self.victim)
-            queries = Queries(users=users)
-            undefended = FittedVictim(recommender=victim, seen=self.split.target).recommend(
-                queries, self.spec.k
-            )
+            found = self.run.cache.get(self.victim)
+            victim = opened_victim(found, self.split.target)
+            queries = _about(victim, users, self.split.target)
+            undefended = victim.recommend(queries, self.spec.k)
             lists = undefended if self._defence is None else self._defence.apply(queries, undefended)
-            return Served(victim=victim, undefended=undefended, lists=lists)
+            log = found.log if isinstance(found, Recommender) else None
+            return Served(victim=victim, undefended=undefended, lists=lists, log=log)
 
         return Node(
             kind="served",
@@ -178,13 +178,12 @@ class Stealing:
         )
 
     @cached_property
-    def _fitted(self) -> Mapping[str, Node[Recommender]]:
+    def _fitted(self) -> Mapping[str, Node[Any]]:
         """The nodes of the models that stand beside the attacks, by row.
 
         The auxiliary model is the one that attacks fuse: its node is theirs.
         """
-        target, retrained = self.split.target, self.run.child("retrained")
-        found = {CEILING: fit_node(self._victim_spec, target, retrained, of="the ceiling")}
+        found = {CEILING: retrained_node(self.spec, self.split, self.run)}
         if AUXILIARY in self._references:
             run = self._attacks.child("auxiliary")
             found[AUXILIARY] = fit_node(self._clone_spec, self.split.auxiliary, run, of="auxiliary users")
@@ -198,13 +197,12 @@ class Stealing:
     def _defence(self) -> Defence | None:
         if self.spec.defence is None:
             return None
-        by_list = reads_histories(self._victim_spec)
         seed = child_seed(self.run.seed, "defence")
-        return self.spec.defence.protect(self.split.target, seed, by_list=by_list)
+        return self.spec.defence.protect(self.split.target, seed, by_list=self.spec.victim_reads)
 
     @property
     def _plain_defence(self) -> dict[str, Any] | None:
-        return None if self.spec.defence is None else key_values(self.spec.defence)
+        return None if self.spec.defence is None else defence_inputs(self.spec.defence)
 
     @cached_property
     def _users(self) -> Int64[np.ndarray, "J"]:
@@ -261,7 +259,10 @@ class Stealing:
             if row == VICTIM:  # the clock counts what the victim's training took; no other row pays for it
                 cache.get(self.victim)
             answer = self._answer(row, served)
-            cost = {} if row in (FLOOR, CONSTANT) else _cost(seconds(), answer.log)
+            log = None if answer is None else answer.log
+            cost = {} if row in (FLOOR, CONSTANT) else _cost(seconds(), log)
+        if answer is None:
+            return Judged(values=self._not_measurable(served), cost={}, ledger=None)
         values = values_of(served.lists, answer.lists, self.split, self._users, self.roles)
         if self._defence is not None:
             undone = agreement(served.undefended.items, answer.lists.items)
@@ -271,18 +272,32 @@ class Stealing:
         told = None if answer.ledger is None else asdict(answer.ledger)
         return Judged(values=values, cost=cost, ledger=told)
 
-    def _answer(self, row: str, served: Served) -> Answer:
-        """Return what a row serves to the judged users."""
+    def _not_measurable(self, served: Served) -> Values:
+        """Return the values of a ceiling that cannot be measured, each of them nan."""
+        like = values_of(served.lists, served.lists, self.split, self._users, self.roles)
+        if self._defence is not None:
+            like[f"agreement_undefended@{self.spec.k}"] = like[f"agreement@{self.spec.k}"]
+        return {
+            metric: {role: np.full(len(values), np.nan) for role, values in roles.items()}
+            for metric, roles in like.items()
+        }
+
+    def _answer(self, row: str, served: Served) -> Answer | None:
+        """Return what a row serves to the judged users; ``None`` where it cannot be measured."""
         cache, target, k, users = self.run.cache, self.split.target, self.spec.k, self._users
         if row == VICTIM:
-            return Answer(lists=served.lists, log=served.victim.log)
+            return Answer(lists=served.lists, log=served.log)
         if row == FLOOR:
             return Answer(lists=top_k(Popularity().fit(target, self.run), users, target, k))
         if row == CONSTANT:
             return Answer(lists=constant_lists(cache.get(self._served_to_all).lists, users, target))
         if row == CEILING:
-            ceiling = cache.get(self._fitted[row])
-            return Answer(lists=top_k(ceiling, users, target, k), log=ceiling.log)
+            found = cache.get(self._fitted[row])
+            if found is None:
+                return None
+            again = opened_victim(found, target)
+            lists = again.recommend(_about(again, users, target), k)
+            return Answer(lists=lists, log=found.log if isinstance(found, Recommender) else None)
         if row == AUXILIARY:
             clone, ledger = cache.get(self._fitted[row]), NO_LISTS
         else:
@@ -291,11 +306,11 @@ class Stealing:
         lists = top_k(reading(clone, histories), np.arange(histories.n_users), histories, k)
         return Answer(lists=lists, log=clone.log, ledger=ledger)
 
-    def _steal(self, name: str, victim: Recommender) -> tuple[Recommender, Ledger]:
+    def _steal(self, name: str, victim: Victim) -> tuple[Recommender, Ledger]:
         """Return an attack's clone and what it asked for."""
         split, attack = self.split, self._settings[name]
         oracle = Oracle(
-            FittedVictim(recommender=victim, seen=split.target),
+            victim,
             allowed=split.known[np.concatenate([self.queried, split.validation])],
             k=self.spec.k,
             budget=self.spec.queries,
@@ -312,6 +327,13 @@ class Stealing:
             added |= variety(lists, target.n_items)
         for metric, of_users in added.items():
             values.setdefault(metric, {})["target"] = of_users
+
+
+def _about(victim: Victim, users: Int64[np.ndarray, "U"], target: Interactions) -> Queries:
+    """Return queries about users of the target: by number, or by history where the victim knows no numbers."""
+    if victim.abilities.by_user:
+        return Queries(users=users)
+    return Queries(histories=target.of_users(users))
 
 
 def _cost(seconds: float, log: TrainingLog | None) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from torch.nn.functional import mse_loss
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.closed_form import sparse_dots
 from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.networks import ItemTable, ItemVectors, Network
@@ -27,7 +26,7 @@ __all__ = ["LFM", "LFMNetwork"]
 
 
 class LFMNetwork(Network):
-    """r_ui = μ + b_u + b_i + p_u·q_i, with biases or without; its gradients are sparse."""
+    """r_ui = μ + b_u + b_i + p_u·q_i, with biases or without; it makes steps of gradient descent itself."""
 
     def __init__(self, users: nn.Parameter, items: nn.Parameter, *, biases: bool) -> None:
         super().__init__()
@@ -39,12 +38,51 @@ class LFMNetwork(Network):
         self.register_buffer("mean", torch.zeros(()))
 
     def pair_scores(self, users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
-        """Return the scores of pairs; their gradient is in closed form and has a row for each."""
-        chosen = users.expand_as(items).flatten()
-        scores = sparse_dots(
-            self.users, self.items.table, chosen, items.flatten(), biases=self._biases(), mean=self.mean
-        )
-        return scores.view_as(items)
+        """Return the scores of pairs, without gradients: :meth:`descend` writes those of the squared error."""
+        with torch.no_grad():
+            chosen, flat = users.expand_as(items).flatten(), items.flatten()
+            p, q = self.users.index_select(0, chosen), self.items.table.index_select(0, flat)
+            return self._scores(p, q, chosen, flat).view_as(items)
+
+    def descend(
+        self,
+        settings: GradientDescent,
+        users: Int64[Tensor, "B"],
+        items: Int64[Tensor, "1 B"],
+        targets: Float32[Tensor, "B"],
+    ) -> None:
+        """Make one step down the squared error, see :class:`LFM`, in what wants gradients.
+
+        With e = r - t, ∂p = e q, ∂q = e p and ∂b = e. Each pair adds its own row, though its user or item come
+        again; nothing is written to rows that no pair touches.
+        """
+        with torch.no_grad():
+            chosen, table = items[0], self.items.table
+            p, q = self.users.index_select(0, users), table.index_select(0, chosen)
+            errors = self._scores(p, q, users, chosen).sub_(targets)
+            column = errors[:, None]
+            steps: list[tuple[Tensor, ...]] = [
+                (self.users, users, column * q, p),
+                (table, chosen, column * p, q),
+            ]
+            biases = self._biases()
+            if biases is not None:
+                for bias, rows in zip(biases, (users, chosen), strict=True):
+                    steps.append((bias, rows, errors.clone(), bias.index_select(0, rows)))
+            for parameter, rows, gradient, own in steps:
+                if parameter.requires_grad:
+                    gradient.add_(own, alpha=settings.reg).mul_(-settings.learning_rate)
+                    parameter.index_add_(
+                        0, rows, gradient
+                    )  # its own factor, alpha, would double what it takes
+
+    def _scores(self, p: Tensor, q: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        scores: Tensor = torch.linalg.vecdot(p, q).add_(self.mean)
+        biases = self._biases()
+        if biases is not None:
+            scores += biases[0].index_select(0, users)
+            scores += biases[1].index_select(0, items)
+        return scores
 
     def all_scores(self, users: Int64[Tensor, "B"]) -> Float32[Tensor, "B I"]:
         """Return the scores of all items."""
