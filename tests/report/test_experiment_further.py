@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.results import COLUMNS
+from recaudit.experiments.table import COLUMNS
 from recaudit.report.experiment_figures import draw
 from recaudit.report.experiment_further import further_markdown, further_tables, warnings_of
 from recaudit.report.experiment_tables import markdown_table, terminal_table

@@ -331,11 +331,10 @@ def test_words_of_measures_and_families() -> None:
 @pytest.fixture(scope="module")
 def page() -> str:
     sections = [
-        Section(grid=grid, frame=planted(grid), picture=PurePosixPath(f"m/{grid.name[7:]}.svg"), hours=0.5)
+        Section(grid=grid, frame=planted(grid), picture=PurePosixPath(f"m/{grid.name[7:]}.svg"))
         for grid in (FIG1, LADDER, DEFENCES)
     ]
-    versions = {"recaudit": "1.2.3", "torch": "2.0"}
-    return render_page("A Paper", sections, statistics=None, table="m/results.parquet", versions=versions)
+    return render_page("A Paper", sections, statistics=None, table="m/results.parquet")
 
 
 def test_a_page_of_membership_explains_its_words_and_keeps_the_order(page: str) -> None:

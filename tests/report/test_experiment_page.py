@@ -1,16 +1,17 @@
 """The page of a paper's experiments, from invented results: they are no measurement of anything."""
 
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import polars as pl
 import pytest
 
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.results import COLUMNS
+from recaudit.experiments.table import COLUMNS
 from recaudit.report.experiment_page import Section, render_page
 
-VERSIONS = {"recaudit": "1.2.3", "torch": "2.0"}
+VERSIONS = {"recaudit": "1.2.3", "torch": "2.0", "numpy": "2.4.6", "scipy": "1.17.1", "polars": "2.1.0"}
 STATISTICS = pl.DataFrame(
     {
         "data": ["ml-1m", "ml-1m"],
@@ -38,7 +39,7 @@ def grid(name: str, **changes: object) -> Grid:
     )
 
 
-def section(of: Grid, *, hours: float = 0.0, measured: bool = True) -> Section:
+def section(of: Grid, *, measured: bool = True, versions: Mapping[str, str] = VERSIONS) -> Section:
     rows = [
         {
             "experiment": of.name,
@@ -52,22 +53,23 @@ def section(of: Grid, *, hours: float = 0.0, measured: bool = True) -> Section:
             "low": value - 0.01,
             "high": value + 0.01,
             "seeds": 2,
+            **versions,
         }
         for victim, base in (("bpr", 0.1), ("lmf", 0.5))
         for attack, more in (("PTD", 0.01), ("PTA", 0.02))
         for users, value in (("unqueried", base + more), ("queried", base + more + 0.2))
     ]
     frame = pl.DataFrame(rows if measured else [], schema={**COLUMNS, "published": pl.Float64}, orient="row")
-    return Section(grid=of, frame=frame, picture=PurePosixPath(f"pictures/{of.name[8:]}.svg"), hours=hours)
+    return Section(grid=of, frame=frame, picture=PurePosixPath(f"pictures/{of.name[8:]}.svg"))
 
 
 def page(*sections: Section) -> str:
-    return render_page("A Paper", sections, statistics=STATISTICS, table="t/all.parquet", versions=VERSIONS)
+    return render_page("A Paper", sections, statistics=STATISTICS, table="t/all.parquet")
 
 
 @pytest.fixture(scope="module")
 def whole() -> str:
-    return page(section(grid("figure2"), hours=0.5), section(grid("table4"), hours=12.34))
+    return page(section(grid("figure2", core_hours=0.5)), section(grid("table4", core_hours=12.34)))
 
 
 def test_tables_come_before_figures_and_table_6_between(whole) -> None:
@@ -95,36 +97,30 @@ def test_the_head_says_what_an_interval_of_few_seeds_covers(whole) -> None:
 
 
 def test_the_heads_lines_are_short_whatever_the_versions() -> None:
-    versions = {
-        "recaudit": "0.1.0",
-        "torch": "2.13.0+cpu-and-more",
-        "numpy": "2.4.6",
-        "scipy": "1.17.1",
-        "polars": "2.1.0",
-        "python": "3.11",
-    }
-    text = render_page("A Paper", [], statistics=STATISTICS, table="t.parquet", versions=versions)
+    others = VERSIONS | {"recaudit": "1.3.0", "torch": "2.13.0+cpu-and-more"}
+    text = page(section(grid("table4")), section(grid("table5"), versions=others))
     head = text.partition("## ")[0].splitlines()
-    named = ", ".join(f"{name} {number}" for name, number in versions.items() if name != "recaudit")
     assert max(map(len, head)) <= 110
     said = " ".join(line.strip() for line in head)
-    assert f"Made by recaudit 0.1.0 with {named}. Each section names" in said
+    one, other = (
+        f"recaudit {kind['recaudit']} with torch {kind['torch']}, numpy 2.4.6, scipy 1.17.1, polars 2.1.0"
+        for kind in (VERSIONS, others)
+    )
+    assert f"Made by {other}; and by {one}. Each section names" in said
 
 
 def test_the_head_says_what_made_it_and_where_the_figures_are(whole) -> None:
     assert whole.startswith("<!-- Written by `recaudit reproduce page`;")
     assert "# Reproduction of A Paper" in whole
-    assert "Made by recaudit 1.2.3 with torch 2.0." in whole
+    assert "Made by recaudit 1.2.3 with torch 2.0, numpy 2.4.6," in whole
     assert "[one table](t/all.parquet)" in whole
     assert 'pl.read_parquet("t/all.parquet")' in whole
 
 
 def test_a_section_says_its_source_its_command_and_its_cost(whole) -> None:
-    said = (
-        "Zhu et al. (2023), table4. `recaudit reproduce zhu2023/table4`; its finished stages took 12.3 core"
-    )
-    assert f"{said} hours" in whole
-    assert "`recaudit reproduce zhu2023/figure2`; its finished stages took 30 core minutes" in whole
+    said = "Zhu et al. (2023), table4. `recaudit reproduce zhu2023/table4`; its stages took 12.3 core hours"
+    assert said in whole
+    assert "`recaudit reproduce zhu2023/figure2`; its stages took 30 core minutes" in whole
     assert "![What table4 asks](pictures/table4.svg)" in whole
     assert "It was found.\n" in whole
     assert "- The seed is not said: 0.\n- Nor is the device.\n" in whole
@@ -152,7 +148,8 @@ def test_without_results_all_is_not_measured() -> None:
     assert len(rows) == 4
     for line in rows:
         assert [cell.strip() for cell in line.split("|")[2:-1]] == ["not measured"] * 2
-    assert "its finished stages took 0 core minutes" in text
+    assert "Nothing is measured." in text
+    assert "stages took" not in text, "what it takes is not known"
 
 
 def test_every_table_is_whole(whole) -> None:
