@@ -166,7 +166,7 @@ def test_the_check_lets_an_import_to_the_left_pass(path: str, source: str) -> No
         "from ..data.split import Split",
         "from recaudit.data import Split",
         "from recaudit.data import Halves",
-        "from recaudit.models.base import Split",
+        "from recaudit.models.protocol import Split",
         "from recaudit import data",
         "import recaudit.data as d",
     ],
