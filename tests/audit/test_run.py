@@ -15,7 +15,7 @@ from recaudit.audit import AuditSpec, run_audit
 from recaudit.audit.run import check_device
 from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import audit_spec
-from recaudit.audit.stealing.budget import affordable
+from recaudit.audit.stealing.budget import afforded
 from recaudit.data.sources import load
 from recaudit.data.split import split
 from recaudit.errors import UsageError
@@ -361,12 +361,15 @@ def test_interactions_at_hand_are_not_loaded_again(values, found) -> None:
 
 
 def test_a_budget_draws_queried_users_and_a_greater_one_keeps_them(values) -> None:
-    parts = split(load(values["data"]), audit_spec(values).split, 0)
+    data = load(values["data"])
+    parts = split(data, audit_spec(values).split, 0)
+    whole = SeedAudit(audit_spec(values), data, Run(seed=0)).stealing.knowledge
     drawn = []
     for learned_from in range(1, len(parts.queried) + 1):
         budget = len(parts.validation) + learned_from
         spec = audit_spec(values | {"queries": budget, "attacks": ["PTQ"], "settings": {}})
-        drawn.append(set(affordable(spec, parts).tolist()))
+        found = afforded(whole, spec.settings, budget=budget, target=parts.target.fingerprint)
+        drawn.append(set(found.queried.tolist()))
         assert len(drawn[-1]) == learned_from
     assert all(less <= more for less, more in pairwise(drawn))
     assert any(chosen != set(parts.queried[: len(chosen)].tolist()) for chosen in drawn)

@@ -19,10 +19,11 @@ from recaudit.audit.seed import SeedAudit
 from recaudit.audit.spec import AuditSpec
 from recaudit.audit.stealing.figures import figures
 from recaudit.audit.stealing.threat import Stealing
-from recaudit.audit.tasks import missing, open_data, perform, planned_nodes
+from recaudit.audit.tasks import missing, perform, planned_nodes
 from recaudit.audit.values import SeedResult
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
+from recaudit.data.sources import load
 from recaudit.errors import UsageError
 from recaudit.models.registry import model_card
 from recaudit.pipeline.cache import Cache
@@ -114,7 +115,7 @@ def run_audit(
     out = None if out is None else Path(out)
     if out is not None:
         check_out(out, spec)
-    data = open_data(spec) if data is None else data
+    data = load(spec.data) if data is None else data  # afresh: a file may have changed
     if spec.k >= data.n_items:
         raise UsageError(f"k: lists of {spec.k} items need more than the {data.n_items} of {data.name!r}")
     with ExitStack() as stack:

@@ -110,7 +110,9 @@ def test_coverage_is_one_number_a_seed(result, sequential) -> None:
     each = []
     for seed in (0, 1):
         stealing = opened(sequential, seed).stealing
-        lists = stealing.victim().lists(np.arange(stealing.split.target.n_users), 5).items
+        target = stealing.split.target
+        victim = stealing.run.cache.get(stealing.victim)
+        lists = top_k(victim, np.arange(target.n_users), target, 5).items
         each.append(len(np.unique(lists)) / 40)
     row = table(result)["victim", "coverage@5", "target"]
     assert (row["value"], row["low"], row["high"]) == (np.mean(each), min(each), max(each))
@@ -188,7 +190,7 @@ def test_unseen_users_are_the_others_and_no_clone_learns_from_them(sequential) -
     # The unseen users' lists are those of the clone, shown what the victim was trained on.
     cache = stealing.run.cache
     victim = cache.get(stealing.victim)
-    clone, _ = stealing._steal("PTD", victim)
+    clone, _ = stealing._steal("PTD", FittedVictim(recommender=victim, seen=parts.target))
     histories = parts.target.of_users(unseen)
     lists = top_k(reading(clone, histories), np.arange(len(unseen)), histories, 5)
     expected = agreement(top_k(victim, unseen, parts.target, 5).items, lists.items)
@@ -215,11 +217,12 @@ def test_where_all_are_known_nobody_is_unseen(sequential) -> None:
 
 def test_the_auxiliary_model_alone_is_shown_histories(sequential) -> None:
     stealing = opened(sequential).stealing
-    fitted = stealing._clone_spec.fit(stealing.split.auxiliary, stealing._attacks.child("auxiliary"))
-    histories = stealing.split.target.of_users(stealing._users)
+    cache, target = stealing.run.cache, stealing.split.target
+    fitted = stealing.spec.clone.fit(stealing.split.auxiliary, stealing._attacks.child("auxiliary"))
+    histories = target.of_users(stealing._users)
     lists = top_k(reading(fitted, histories), np.arange(histories.n_users), histories, 5)
-    reference = stealing.victim().lists(stealing._users, 5)
-    judged = stealing.judged("auxiliary").values["agreement@5"]
+    reference = top_k(cache.get(stealing.victim), stealing._users, target, 5)
+    judged = cache.get(stealing.rows["auxiliary"]).values["agreement@5"]
     expected = agreement(reference.items, lists.items)
     np.testing.assert_array_equal(np.concatenate([judged["all"], judged["unseen"]]), expected)
 
@@ -307,21 +310,28 @@ def test_which_rows_there_are(sequential, victim, clone, rows, unseen) -> None:
 
 # --- audits of models that know users by number ------------------------------------------------------------
 
-JUDGED = {"model", "victim", "data", "split", "k", "defence"}
-CLONED = {"settings", "spec", "victim", "data", "split", "k", "defence", "seed", "device"}
+JUDGED = {"row", "data", "k", "users", "defence", "split", "needs"}
+ATTACKED = JUDGED | {"attack", "budget", "clone", "seed", "device"}
+CLONED = {"spec", "auxiliary", "data", "known", "seed", "device"}
 
 
 def test_nothing_changes_where_no_model_reads_histories(values, tmp_path) -> None:
-    """Stages have the inputs, and results the rows, that they have always had: stored ones stay good."""
+    """Nodes have the inputs, and results the rows, that they have always had: stored ones stay good."""
     store = Store(tmp_path, say=pytest.fail)
     audit = opened(values)
-    inputs = {work.name: set(work.stage.inputs) for work in audit.works()}
-    for row in ("victim", "popularity", "retrained"):
-        assert inputs["judge", row] == JUDGED
-    for row in values["attacks"]:
-        assert inputs["judge", row] == JUDGED | {"asks"}
-    assert set(audit.stealing._clone_stage("PTAQ").inputs) == CLONED
-    assert {name for name in inputs if name[0] == "fit"} == {("fit", "victim"), ("fit", "retrained")}
+    inputs = {row: set(node.key.inputs) for row, node in audit.stealing.rows.items()}
+    assert inputs == {
+        **dict.fromkeys(("victim", "popularity", "retrained"), JUDGED),
+        **dict.fromkeys(values["attacks"], ATTACKED),
+    }
+    nodes = tuple(audit.nodes())
+    clones = [set(node.key.inputs) for node in nodes if node.key.kind == "clone"]
+    assert sorted(clones, key=len) == [CLONED, CLONED | {"common", "needs"}]  # PTD's and PTAQ's
+    assert {node.label for node in nodes if node.key.kind == "model"} == {
+        "training bpr for the victim",
+        "training bpr for the ceiling",
+        "training bpr for auxiliary users",
+    }
     found = run_audit(AuditSpec(**values | {"seeds": 1}), store=store)
     for stage in store.stages():
         ledger = stage.facts.get("ledger")
@@ -341,7 +351,7 @@ def test_ledgers_stored_before_calls_were_counted_are_read() -> None:
 
 def test_the_floor_is_another_one_where_unseen_users_are_judged(values, sequential) -> None:
     def floor(spec: dict[str, Any]) -> str:
-        return next(work for work in opened(spec).works() if work.name == ("judge", "popularity")).stage.hash
+        return opened(spec).stealing.rows["popularity"].key.hash
 
     attacks = {"attacks": ["PTD"], "settings": {"PTD": BOTH}}
     by_number = floor(values | attacks)
@@ -464,7 +474,7 @@ def test_a_budget_that_is_enough_is_kept(sequential, times, budget) -> None:
 )
 def test_a_clone_of_synthetic_queries_is_named_by_what_it_learns_from(sequential, change, other) -> None:
     def clone(spec: dict[str, Any]) -> str:
-        return opened(spec).stealing._clone_stage("QSD5").hash
+        return opened(spec).stealing.rows["QSD5"].key.hash
 
     assert (clone(sequential | change) != clone(sequential)) == other
 
@@ -478,14 +488,15 @@ def test_a_defended_victim_is_asked_with_histories(sequential) -> None:
 
 def test_what_is_judged_is_what_a_defended_victim_serves(sequential) -> None:
     stealing = opened(sequential | {"defence": {"mixed": 2, "top": 10}}).stealing
-    victim, users = stealing.victim(), stealing._users
-    asked = FittedVictim(recommender=victim.recommender, seen=victim.target)
+    cache, target, users = stealing.run.cache, stealing.split.target, stealing._users
+    asked = FittedVictim(recommender=cache.get(stealing.victim), seen=target)
     oracle = Oracle(asked, allowed=users, k=5, defence=stealing._defence)
-    judged = stealing._served(victim.lists(users, 5), users).items
+    judged = cache.get(stealing._served).lists.items
     assert judged.tolist() == oracle.query(Queries(users=users)).items.tolist()
-    shown = Queries(histories=victim.target.of_users(users))
+    shown = Queries(histories=target.of_users(users))
     assert judged.tolist() == oracle.query(shown).items.tolist()
-    assert (judged != victim.lists(users, 5).items).sum(axis=1).max() == 2
+    undefended = asked.recommend(Queries(users=users), 5).items
+    assert (judged != undefended).sum(axis=1).max() == 2
 
 
 # --- membership --------------------------------------------------------------------------------------------
