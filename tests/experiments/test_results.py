@@ -8,8 +8,9 @@ import pytest
 from recaudit.audit import run_audit
 from recaudit.audit.tasks import missing, perform
 from recaudit.experiments.plan import cell_spec, plan
-from recaudit.experiments.results import COLUMNS, results
-from recaudit.pipeline import Store
+from recaudit.experiments.results import results
+from recaudit.experiments.table import COLUMNS
+from recaudit.pipeline import Store, versions
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.pools.local import Here
 from recaudit.pipeline.schedule import execute
@@ -46,6 +47,7 @@ def test_the_table_has_the_figures_of_an_audit_without_a_store(make_grid, finish
             "threat": "stealing",
             "serving": None,
             "fpr": None,
+            **versions(),
         }
 
 
@@ -61,11 +63,11 @@ def test_seeds_and_cells_that_are_not_finished_are_left_out(make_grid, finished,
     assert set(results(wider, store)["known"]) == {0.5}
     assert set(results(wider, store)["seeds"]) == {2}
     lost = next(
-        one.task.stage
+        one.task.key
         for one in plan(make_grid(), store).values()
-        if (one.task.name, one.task.seed) == (("judge", "PTQ"), 0)
+        if (one.task.label, one.task.seed) == ("attacking with PTQ", 0)
     )
-    shutil.rmtree(store.folder / "figures" / lost.hash)
+    shutil.rmtree(store.folder / lost.kind / lost.hash)
     table = results(wider, store)
     assert set(table["seeds"]) == {1}
     of_seed_1 = run_spec_over(make_grid, (1,), store)
