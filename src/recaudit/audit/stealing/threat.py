@@ -269,8 +269,14 @@ class Stealing:
             values[f"agreement_undefended@{k}"] = by_role(undone, self.roles)
         if row == VICTIM:
             self._add_target(values)
-        told = None if answer.ledger is None else asdict(answer.ledger)
-        return Judged(values=values, cost=cost, ledger=told)
+        return Judged(values=values, cost=cost, ledger=self._told(answer.ledger))
+
+    def _told(self, ledger: Ledger | None) -> dict[str, int] | None:
+        """Return the counts of a ledger; calls and sequences say something only where a model reads histories."""
+        if ledger is None:
+            return None
+        silent = () if CONSTANT in self._references else ("calls", "sequences")
+        return {name: count for name, count in asdict(ledger).items() if name not in silent}
 
     def _not_measurable(self, served: Served) -> Values:
         """Return the values of a ceiling that cannot be measured, each of them nan."""
