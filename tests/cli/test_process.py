@@ -80,7 +80,7 @@ def test_an_interrupted_audit_says_so_in_one_line(spec, tmp_path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "recaudit: stopped; the same command goes on from the last finished stage"
+    assert err.splitlines()[-1] == "recaudit: stopped; the same command goes on from the last finished node"
     assert "Traceback" not in err
 
 

@@ -452,7 +452,7 @@ def test_a_stopped_run_leaves_no_process_and_goes_on(recaudit, paper, grid, fini
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     _, err = process.communicate()
     assert process.returncode == 130, "it ended before it could be stopped"
-    said = "recaudit: stopped; the same command goes on from the last finished stage"
+    said = "recaudit: stopped; the same command goes on from the last finished node"
     assert said in err.splitlines()
     assert "Traceback" not in err
     for _ in range(1000):
