@@ -188,7 +188,8 @@ def test_item_knn_is_cloned_by_bpr(values, tmp_path) -> None:
     row = rows(result)["PTAQ", "agreement@5", "unqueried"]
     assert (row["victim"], row["clone"]) == ("item-knn", "bpr")
     assert result.figure("retrained", "agreement@5") == 1
-    again = run_audit(spec.model_copy(update={"victim": {"saved": str(tmp_path / "victims" / "seed-0")}}))
+    saved = {"saved": str(tmp_path / "victims" / "seed-0")}
+    again = run_audit(AuditSpec.model_validate(spec.model_dump(mode="json") | {"victim": saved}))
     assert timeless(again) == timeless(result)
 
 
