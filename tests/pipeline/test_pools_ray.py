@@ -29,7 +29,7 @@ from recaudit.experiments.results import results
 from recaudit.pipeline import Store
 from recaudit.pipeline.pools import ray as module
 from recaudit.pipeline.pools.local import Here
-from recaudit.pipeline.pools.ray import RayPool, TaskLost
+from recaudit.pipeline.pools.ray import RETRIES, RayPool, TaskLost
 from recaudit.pipeline.schedule import Pool, State, execute
 
 PATIENCE = 300  # seconds until a test gives up waiting; what it waits for takes a few on a free machine
@@ -281,7 +281,7 @@ def test_a_task_that_kills_its_worker_each_time_is_given_up(head: Cluster, tmp_p
         error = pool.submit(1).exception(timeout=PATIENCE)
     assert isinstance(error, TaskLost)
     assert "a rerun takes up from there" in str(error)
-    assert len((tmp_path / "tries").read_text().split()) == 1 + cluster.RETRIES
+    assert len((tmp_path / "tries").read_text().split()) == 1 + RETRIES
 
 
 def test_a_task_has_one_thread_and_no_gpu_or_its_own(head: Cluster) -> None:
