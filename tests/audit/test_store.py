@@ -83,7 +83,7 @@ def begun(steps) -> int:
 def learnt_from_lists(store: Path) -> int:
     """Return how many figures are stored of attacks that learn from lists: their clones are not kept."""
     described = (json.loads(path.read_bytes()) for path in store.glob("judged/*/node.json"))
-    return sum(one["inputs"].get("settings", {}).get("lists", False) for one in described)
+    return sum(one["inputs"].get("attack", {}).get("lists", False) for one in described)
 
 
 @pytest.mark.slow
