@@ -1,11 +1,13 @@
 """Planted nodes for tests, whose result is a text, and short names of tasks."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
+from recaudit.errors import UsageError
 from recaudit.pipeline.keys import Artifact
 from recaudit.pipeline.node import Codec, Node
-from recaudit.pipeline.schedule import Task
+from recaudit.pipeline.schedule import Done, Task
 
 TEXTS: Codec[str] = Codec(
     pack=lambda text: Artifact(facts={"text": text}), unpack=lambda artifact: artifact.facts["text"]
@@ -24,6 +26,18 @@ def text_node(
         codec=TEXTS if kept else None,
         label=f"writing {name}",
     )
+
+
+def number_of(task: Task) -> int:
+    """Return the number that a planted task has in its key."""
+    return int(task.key.inputs["number"])
+
+
+def refusing(task: Task) -> Done:
+    """Return which process does an even number; refuse an odd one."""
+    if number_of(task) % 2:
+        raise UsageError(f"queries: {number_of(task)} are too few")
+    return Done(damaged=(str(os.getpid()),))
 
 
 def name_of(task: Task) -> str:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planted import number_of, refusing
 from profiles import examples
 from recaudit.errors import UsageError
 from recaudit.pipeline import Key
@@ -39,10 +40,6 @@ def planted(number: int, needs: tuple[int, ...] = (), *, kind: str = "model", pl
     key = Key(kind=kind, inputs={"number": number})
     task = Task(store="nowhere", spec="{}", seed=0, key=key, label=f"node {number}", device="cpu")
     return Planned(task=task, needs=frozenset(map(str, needs)), place=place, wanted=True)
-
-
-def number_of(task: Task) -> int:
-    return int(task.key.inputs["number"])
 
 
 def todo_of(*planned: Planned) -> dict[str, Planned]:
@@ -256,13 +253,6 @@ def test_pools_are_pools() -> None:
     assert (here.workers, processes.workers) == (1, 3)
 
 
-def refusing(task: Task) -> Done:
-    """Return which process does an even number; refuse an odd one."""
-    if number_of(task) % 2:
-        raise UsageError(f"queries: {number_of(task)} are too few")
-    return Done(damaged=(str(os.getpid()),))
-
-
 @pytest.mark.parametrize("kind", ["here", pytest.param("processes", marks=pytest.mark.process)])
 def test_answers_and_errors_come_out_of_the_future(kind) -> None:
     pool: Pool = Here(refusing) if kind == "here" else Processes(refusing, 1)
@@ -295,7 +285,8 @@ def alive(pid: int) -> bool:
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
 
-# Tasks are performed by functions defined inside functions: loky then sends their code along.
+# Processes can import what lies in tests/, but not this module: tasks are performed by functions of planted.py, or by
+# functions defined inside functions, whose code loky sends along.
 
 
 def killed_once(folder: Path) -> Callable[[Task], Done]:
