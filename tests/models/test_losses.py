@@ -70,6 +70,15 @@ def test_models_take_the_mean_over_interactions():
     close(NCF().loss(scores), entropy)
 
 
+@pytest.mark.parametrize("spec", [BPR(), LMF(), NCF()])
+@pytest.mark.parametrize("n_items", [2, 4])
+def test_closed_gradients_of_models_are_autograds(spec, n_items):
+    scores = torch.randn(n_items, 9, generator=torch.Generator().manual_seed(n_items)) * 5
+    kept = scores.clone()
+    torch.testing.assert_close(spec.slopes(scores), losses.slopes(spec.loss, scores))
+    assert torch.equal(scores, kept)
+
+
 @pytest.mark.parametrize(
     ("ranking", "positive", "expected"),
     [

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from profiles import examples
 from recaudit.attacks.stealing.fusion import FusedItems
 from recaudit.attacks.stealing.lists import stealing_loss
-from recaudit.models.closed_form import Workspace, table_dots
+from recaudit.models.closed_form import PairDots
 from recaudit.models.factorization import BPR, LMF, plain_items
+from recaudit.models.losses import slopes
 from recaudit.models.networks import DotProduct, ItemTable, NCFNetwork, factors
 from recaudit.models.zoo.ncf import NCF
 
@@ -22,7 +23,7 @@ LOSSES = {
     "logistic": LMF().loss,
     "stealing, bpr and hinge": stealing_loss("bpr", "hinge", 0.5),
     "stealing, hinge and hinge": stealing_loss("hinge", "hinge", 0.5),
-    "uneven": lambda scores: (scores.sin() * torch.arange(scores.numel()).view_as(scores)).sum(),
+    "uneven": lambda scores: (scores.sin() * torch.arange(scores.numel()).view_as(scores)).mean(),
 }
 
 
@@ -42,33 +43,11 @@ def batch(n_items, n_pairs, seed=0):
     return users, torch.randint(N, (n_items, n_pairs), generator=stream)
 
 
-def plain_gradients(tables, batches, loss):
-    """Autograd's gradients, summed over batches."""
+def plain_gradients(tables, users, items, loss):
+    """Autograd's gradients."""
     users_table, items_table = (table.detach().clone().requires_grad_() for table in tables)
-    for users, items in batches:
-        loss((users_table[users] * items_table[items]).sum(-1)).backward()
-    return users_table.grad, items_table.grad
-
-
-@pytest.mark.parametrize("n_items", [2, 3, 5])
-@pytest.mark.parametrize("name", LOSSES)
-def test_the_gradient_by_hand_is_autograds(name, n_items):
-    if "stealing" in name and n_items == 2:
-        n_items = 4  # such a loss needs drawn items
-    loss = LOSSES[name]
-    stream = generator()
-    network = DotProduct(
-        torch.nn.Parameter(torch.randn(U, D, generator=stream)),
-        ItemTable(torch.nn.Parameter(torch.randn(N, D, generator=stream))),
-        N,
-    )
-    users, items = batch(n_items, 40)
-    scores = network.pair_scores(users, items)
-    torch.testing.assert_close(scores, (network.users[users] * network.items.table[items]).sum(-1))
-    loss(scores).backward()
-    expected = plain_gradients((network.users, network.items.table), [(users, items)], loss)
-    torch.testing.assert_close(network.users.grad, expected[0])
-    torch.testing.assert_close(network.items.table.grad, expected[1])
+    loss((users_table[users] * items_table[items]).sum(-1)).backward()
+    return [users_table.grad, items_table.grad]
 
 
 def smooth(scores):
@@ -76,31 +55,45 @@ def smooth(scores):
     return (scores.sin() * torch.arange(1, scores.numel() + 1).view_as(scores)).sum()
 
 
+def differentiated(dots, tables, users, items, loss):
+    """Return the scores of a batch, and the gradients of both tables that its loss gives."""
+    scores = dots.scores(users, items)
+    dots.differentiate(users, items, slopes(loss, scores))
+    return scores, [table.grad for table in tables]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("n_items", [2, 3, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_by_hand_is_autograds(name, n_items, in_place):
+    if "stealing" in name and n_items == 2:
+        n_items = 4  # such a loss needs drawn items
+    tables = [table.detach().float().requires_grad_() for table in double_tables()]
+    users, items = batch(n_items, 40)
+    scores, found = differentiated(PairDots(*tables, in_place=in_place), tables, users, items, LOSSES[name])
+    torch.testing.assert_close(scores, (tables[0][users] * tables[1][items]).sum(-1))
+    torch.testing.assert_close(found, plain_gradients(tables, users, items, LOSSES[name]))
+
+
 @settings(max_examples=examples(40))
 @given(
-    st.lists(st.tuples(st.integers(1, 5), st.integers(1, 30)), min_size=1, max_size=5), st.integers(0, 10**6)
+    st.lists(st.tuples(st.integers(1, 5), st.integers(1, 30)), min_size=1, max_size=5),
+    st.integers(0, 10**6),
+    st.booleans(),
 )
-def test_batches_of_any_shape_one_after_the_other_in_double_precision(shapes, seed):
-    """Each batch's gradient, and the sum over batches where nothing clears it."""
-    tables, work = double_tables(seed), Workspace()
-    batches = [batch(*shape, seed + n) for n, shape in enumerate(shapes)]
-    for users, items in batches:
-        smooth(table_dots(*tables, users, items, work)).backward()
-    summed = plain_gradients(tables, batches, smooth)
-    for table, expected in zip(tables, summed, strict=True):
-        torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
-    for one in batches:
-        for table in tables:
-            table.grad = None
-        smooth(table_dots(*tables, *one, work)).backward()
-        for table, expected in zip(tables, plain_gradients(tables, [one], smooth), strict=True):
-            torch.testing.assert_close(table.grad, expected, rtol=1e-12, atol=1e-12)
+def test_batches_of_any_shape_one_after_the_other_in_double_precision(shapes, seed, in_place):
+    tables = double_tables(seed)
+    dots = PairDots(*tables, in_place=in_place)
+    for n, shape in enumerate(shapes):
+        one = batch(*shape, seed + n)
+        _, found = differentiated(dots, tables, *one, smooth)
+        torch.testing.assert_close(found, plain_gradients(tables, *one, smooth), rtol=1e-12, atol=1e-12)
 
 
 def test_the_gradient_is_that_of_finite_differences():
     users, items = batch(3, 12)
     tables, step = double_tables(), 1e-6
-    smooth(table_dots(*tables, users, items, Workspace())).backward()
+    differentiated(PairDots(*tables), tables, users, items, smooth)
     for which, table in enumerate(tables):
         for row, column in ((0, 0), (3, 2), (5, 3)):
             moved = []
@@ -112,9 +105,18 @@ def test_the_gradient_is_that_of_finite_differences():
             torch.testing.assert_close(table.grad[row, column], slope, rtol=1e-6, atol=1e-7)
 
 
-def network(seed=0):
-    stream = generator(seed)
-    return DotProduct(factors(U, D, stream), ItemTable(factors(N, D, stream)), N)
+@pytest.mark.parametrize("in_place", [True, False])
+def test_what_wants_no_gradient_gets_none(in_place):
+    tables = double_tables()
+    tables[1].requires_grad_(False)
+    _, found = differentiated(PairDots(*tables, in_place=in_place), tables, *batch(2, 8), smooth)
+    assert found[0] is not None
+    assert found[1] is None
+
+
+def network():
+    """A network whose gradient by hand lies in buffers until the next batch is scored."""
+    return NCF(embedding_size=D, hidden=(7, 5)).network(U, N, generator())
 
 
 def test_a_batch_scored_before_the_last_was_differentiated_is_refused():
@@ -123,42 +125,36 @@ def test_a_batch_scored_before_the_last_was_differentiated_is_refused():
     second = ours.pair_scores(*batch(2, 8, seed=1)).sum()
     with pytest.raises(RuntimeError, match="before the next batch is scored"):
         first.backward()
-    assert ours.users.grad is None
+    assert ours.users["mlp"].grad is None
     second.backward()
-    assert ours.users.grad is not None
-
-
-def test_a_batch_differentiated_twice_is_refused():
-    loss = network().pair_scores(*batch(2, 8)).sum()
-    loss.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="differentiated once"):
-        loss.backward()
+    assert ours.users["mlp"].grad is not None
 
 
 def test_scores_looked_at_without_gradients_do_not_disturb():
     ours = network()
     one, other = batch(2, 8), batch(2, 8, seed=1)
+    smooth(ours.pair_scores(*one)).backward()
+    expected = ours.users["mlp"].grad.clone()
+    ours.zero_grad()
     scores = ours.pair_scores(*one)
     with torch.no_grad():
         ours.pair_scores(*other)
         ours.all_scores(torch.arange(U))
     smooth(scores).backward()
-    expected = plain_gradients((ours.users, ours.items.table), [one], smooth)
-    torch.testing.assert_close(ours.users.grad, expected[0])
+    torch.testing.assert_close(ours.users["mlp"].grad, expected)
 
 
 def test_a_copied_network_has_gradients_of_its_own():
     ours = network()
     smooth(ours.pair_scores(*batch(2, 8))).backward()
-    before = ours.users.grad.clone()
+    before = ours.users["mlp"].grad.clone()
     other = copy.deepcopy(ours)
+    other.zero_grad()
     still_open = smooth(ours.pair_scores(*batch(2, 8)))
     smooth(other.pair_scores(*batch(2, 8, seed=1))).backward()
-    assert torch.equal(ours.users.grad, before)
-    expected = plain_gradients((ours.users, ours.items.table), [batch(2, 8, seed=1)], smooth)
-    torch.testing.assert_close(other.users.grad, expected[0])
+    assert torch.equal(ours.users["mlp"].grad, before)
     still_open.backward()  # the copy's batch did not come between
-    torch.testing.assert_close(ours.users.grad, 2 * before)
+    torch.testing.assert_close(ours.users["mlp"].grad, 2 * before)
 
 
 def test_biases_are_added_and_learn():
@@ -167,10 +163,12 @@ def test_biases_are_added_and_learn():
     torch.nn.init.normal_(ours.user_bias, generator=stream)
     torch.nn.init.normal_(ours.item_bias, generator=stream)
     users, items = batch(3, 10)
-    scores = ours.pair_scores(users, items)
+    dots = ours.tables()
+    scores = dots.scores(users, items)
+    torch.testing.assert_close(scores, ours.pair_scores(users, items))
     plain = (ours.users[users] * ours.items.table[items]).sum(-1)
     torch.testing.assert_close(scores, plain + ours.user_bias[users] + ours.item_bias[items])
-    scores.sum().backward()
+    dots.differentiate(users, items, torch.ones_like(scores))
     assert ours.item_bias.grad.tolist() == torch.bincount(items.flatten(), minlength=N).tolist()
     assert ours.user_bias.grad.tolist() == (3 * torch.bincount(users, minlength=U)).tolist()
 
@@ -296,6 +294,13 @@ def test_no_network_differentiates_what_the_next_batch_overwrote(spec, make_item
     ours = moved(spec, make_items)
     first = ours.pair_scores(*batch(2, 8)).sum()
     ours.pair_scores(*batch(2, 8, seed=1))
+    if isinstance(ours, DotProduct) and ours.tables() is not None:  # autograd alone, which keeps every batch
+        first.backward()
+        ones = [(ours.users, batch(2, 8)[0].repeat(2)), (ours.items.table, batch(2, 8)[1].flatten())]
+        for (table, own), (other, others) in zip(ones, reversed(ones), strict=True):
+            expected = torch.zeros_like(table).index_add_(0, own, other.detach()[others])
+            torch.testing.assert_close(table.grad, expected)
+        return
     with pytest.raises(RuntimeError, match=r"before the next batch is scored|modified by an inplace"):
         first.backward()
     assert all(parameter.grad is None for name, parameter in ours.named_parameters() if "table" in name)

@@ -9,23 +9,22 @@ Shapes are named B for users of a batch, M for items a user, D for factors and H
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 __all__ = [
     "CHUNK",
+    "PairDots",
     "Workspace",
     "full_cross_entropy",
-    "pair_dots",
     "perceptron",
     "rows",
     "softmax_less_target_",
-    "table_dots",
     "through_relu",
-    "user_gradient",
 ]
 
 CHUNK = 512
@@ -76,92 +75,96 @@ class Workspace:
         table.grad.index_add_(0, rows, values)
 
 
-def table_dots(
-    users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, work: Workspace
-) -> Tensor:
-    """Return inner products of rows of two tables, with the gradient in closed form.
+class PairDots:
+    """Scores p·q + b_u + b_i of pairs of rows of two tables, and a loss's gradients, in closed form.
 
-    With scores x_m = p·q_m, the gradient of a loss is ∂p = Σ_m (∂x_m) q_m and ∂q_m = (∂x_m) p. A hook on the
-    scores writes it; any loss of the scores works.
-    """
-    turn = work.begin()
-    shape = (len(users), users_table.shape[1])
-    p, spare = (work.buffer(name, users_table, *shape) for name in ("users", "spare"))
-    q = [work.buffer(f"items {m}", users_table, *shape) for m in range(len(items))]
-    scores = users_table.new_empty(items.shape)
-    with torch.no_grad():
-        torch.index_select(users_table, 0, users, out=p)
-        # Here and below, what was just written is used while it is in cache.
-        for q_m, chosen, scores_m in zip(q, items, scores, strict=True):
-            torch.index_select(items_table, 0, chosen, out=q_m)
-            torch.sum(torch.mul(p, q_m, out=spare), dim=-1, out=scores_m)
-
-    write = partial(_write_dots, work, turn, (users_table, items_table), (users, items), (p, q, spare))
-    scores.requires_grad_().register_hook(write)  # type: ignore[no-untyped-call]
-    return scores
-
-
-def _write_dots(  # noqa: PLR0917 - a hook is called with the gradient alone, behind what it was made with
-    work: Workspace,
-    turn: int,
-    tables: tuple[Tensor, Tensor],
-    chosen: tuple[Tensor, Tensor],
-    buffers: tuple[Tensor, list[Tensor], Tensor],
-    gradient: Tensor,
-) -> None:
-    """Write the gradients of both tables from that of the scores."""
-    (users_table, items_table), (users, items), (p, q, spare) = tables, chosen, buffers
-    work.check(turn)
-    work.begin()  # what the buffers hold is overwritten below
-    torch.mul(q[0], gradient[0][:, None], out=spare)
-    for q_m, gradient_m in zip(q[1:], gradient[1:], strict=True):
-        spare.addcmul_(q_m, gradient_m[:, None])
-    work.add(users_table, users, spare)
-    for q_m, gradient_m, rows_m in zip(q, gradient, items, strict=True):
-        work.add(items_table, rows_m, torch.mul(p, gradient_m[:, None], out=q_m))
-
-
-def pair_dots(users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor) -> Tensor:
-    """Return the inner products of rows ``users`` (N) and ``items`` (N) of two tables: (N,), no gradient.
-
-    On a processor a kernel of torch's embedding bags reads both rows where they lie; gathered copies of them
-    would take several times as long.
-    """
-    if users_table.device.type != "cpu":
-        dots: Tensor = torch.linalg.vecdot(
-            users_table.index_select(0, users), items_table.index_select(0, items)
-        )
-        return dots
-    no_bags = users.new_zeros(1)  # each pair names its own row
-    found: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        users_table.detach(), items_table.detach(), items.contiguous(), no_bags, users.contiguous(), 0
-    )
-    return found
-
-
-def user_gradient(
-    users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor, slopes: Tensor
-) -> Tensor:
-    """Return the gradient of inner products with respect to the users' table: ∂p_u = Σ (∂x) q over u's pairs.
+    With slopes ∂x_m of the scores of a user's M items, ∂p = Σ_m (∂x_m) q_m, ∂q_m = (∂x_m) p, and a bias gets
+    the slopes themselves. On a processor both tables' gradients are products of one sparse matrix, which
+    holds a batch's slopes, and the other table: nothing is gathered, and rows are read where they lie.
 
     Args:
-        users_table: rows p (U, D).
-        items_table: rows q (I, D).
-        users: rows of the users (B), ascending.
-        items: rows of their items (M, B).
-        slopes: the loss's gradient with respect to the scores (M, B).
+        users: rows p (U, D).
+        items: rows q (I, D).
+        user_bias: b_u (U,), where there are biases.
+        item_bias: b_i (I,).
+        in_place: read rows where they lie; by default on a processor alone.
     """
-    chosen, weights = items.T.reshape(-1), slopes.T.reshape(-1)
-    if users_table.device.type != "cpu":
-        values = items_table.detach().index_select(0, chosen).mul_(weights[:, None])
-        pairs = users.repeat_interleave(len(items))
-        return torch.zeros_like(users_table).index_add_(0, pairs, values)
-    counts = torch.bincount(users, minlength=len(users_table))
-    starts = (counts.cumsum(0) - counts) * len(items)
-    found: Tensor = torch.ops.aten._embedding_bag(
-        items_table.detach(), chosen, starts, False, 0, False, weights
-    )[0]
-    return found
+
+    def __init__(
+        self,
+        users: Tensor,
+        items: Tensor,
+        user_bias: Tensor | None = None,
+        item_bias: Tensor | None = None,
+        *,
+        in_place: bool | None = None,
+    ) -> None:
+        self._tables = users, items
+        self._in_place = users.device.type == "cpu" if in_place is None else in_place
+        self._biases = None if user_bias is None or item_bias is None else (user_bias, item_bias)
+        self._slopes = self._transposed = sparse.coo_array((len(users), len(items)), dtype=np.float32)
+        self._users = self._items = self._weights = torch.empty(0)
+
+    def _make_room(self, n_pairs: int) -> None:
+        """Keep sparse matrices of ``n_pairs`` entries or more; those that a batch does not fill are zeros."""
+        if len(self._weights) >= n_pairs:
+            return
+        users, items = self._tables
+        n_pairs += n_pairs // 8
+        shape, zeros = (len(users), len(items)), np.zeros(n_pairs, dtype=np.int32)
+        weights = np.zeros(n_pairs, dtype=users.detach().numpy().dtype)
+        self._slopes = sparse.coo_array((weights, (zeros, zeros.copy())), shape=shape)
+        rows, columns = self._slopes.coords
+        self._transposed = sparse.coo_array((self._slopes.data, (columns, rows)), shape=shape[::-1])
+        self._users, self._items = torch.from_numpy(rows), torch.from_numpy(columns)
+        self._weights = torch.from_numpy(self._slopes.data)
+
+    def scores(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the scores (M, B) of the items (M, B) of users (B), without a gradient."""
+        with torch.no_grad():
+            if self._in_place:
+                found = self._read_in_place(users, items)
+            else:
+                p, q = (table.detach() for table in self._tables)
+                found = torch.linalg.vecdot(p[users], q[items])
+            if self._biases is not None:
+                found += self._biases[0][users]
+                found += self._biases[1][items]
+        return found
+
+    def _read_in_place(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return inner products by a kernel of torch's embedding bags; copies of the rows take longer."""
+        n = items.numel()
+        self._make_room(n)
+        self._users[:n].view(items.shape).copy_(users)
+        self._items[:n].view(items.shape).copy_(items)
+        no_bags = self._users.new_zeros(1)  # each pair names its own row
+        p, q = (table.detach() for table in self._tables)
+        found: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+            p, q, self._items[:n], no_bags, self._users[:n], 0
+        )
+        return found.view(items.shape)
+
+    @torch.no_grad()
+    def differentiate(self, users: Tensor, items: Tensor, slopes: Tensor) -> None:
+        """Write the gradients of what wants one, from the slopes (M, B) of the pairs scored last."""
+        p, q = self._tables
+        if self._in_place:
+            n = items.numel()
+            self._weights[:n].view(items.shape).copy_(slopes)
+            self._weights[n:] = 0
+            for table, matrix, other in ((p, self._slopes, q), (q, self._transposed, p)):
+                if table.requires_grad:
+                    table.grad = torch.from_numpy(matrix @ other.detach().numpy())
+        else:
+            chosen, weights = (users.expand_as(items).flatten(), items.flatten()), slopes.flatten()
+            for table, other, own, others in ((p, q, *chosen), (q, p, *chosen[::-1])):
+                if table.requires_grad:
+                    table.grad = torch.zeros_like(table).index_add_(0, own, other[others] * weights[:, None])
+        if self._biases is not None:
+            for bias, own in zip(self._biases, (users.expand_as(items), items), strict=True):
+                if bias.requires_grad:
+                    bias.grad = torch.zeros_like(bias).index_add_(0, own.flatten(), slopes.flatten())
 
 
 def rows(table: Tensor, chosen: Tensor, work: Workspace, turn: int, name: str) -> Tensor:

@@ -23,10 +23,17 @@ from torch.nn import Parameter
 
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
-from recaudit.models.closed_form import pair_dots, user_gradient
-from recaudit.models.networks import FoldsByHand, Network
+from recaudit.models.networks import Network
 from recaudit.models.protocol import Recommender, RecommenderSpec, TrainingLog
-from recaudit.models.training import Descends, GradientDescent, Optimisation, no_denormals, stepper
+from recaudit.models.training import (
+    Descends,
+    GradientDescent,
+    Optimisation,
+    Slopes,
+    differentiator,
+    no_denormals,
+    stepper,
+)
 from recaudit.pipeline.run import Run
 from recaudit.rng import numpy_generator
 
@@ -146,8 +153,8 @@ class FoldedExamples:
     targets: Float32[np.ndarray, "N"] | None = None
 
     @cached_property
-    def _users(self) -> Int64[np.ndarray, "P"]:
-        return np.repeat(np.arange(self.shown.n_users), self.shown.lengths * self.passes)
+    def _users(self) -> Int32[np.ndarray, "P"]:
+        return np.repeat(np.arange(self.shown.n_users, dtype=np.int32), self.shown.lengths * self.passes)
 
     @cached_property
     def _places(self) -> tuple[Int64[np.ndarray, "P"], Int64[np.ndarray, "P"]]:
@@ -155,6 +162,11 @@ class FoldedExamples:
         own = np.arange(len(self._users)) - self.passes * self.shown.offsets[self._users]
         passes, within = np.divmod(own, self.shown.lengths[self._users])
         return self.shown.offsets[self._users] + within, passes
+
+    @cached_property
+    def _own_items(self) -> Int32[np.ndarray, "P"]:
+        """Item of the interaction of each example."""
+        return np.asarray(self.shown.items[self._places[0]], dtype=np.int32)
 
     @cached_property
     def _free(self) -> tuple[Int64[np.ndarray, "P"], Int64[np.ndarray, "P"]]:
@@ -189,17 +201,17 @@ class FoldedExamples:
         keys -= np.arange(len(keys)) - self.shown.offsets[users]
         return users * (self.shown.n_items + 1) + keys
 
-    def unseen(self, uniform: Float64[np.ndarray, "P"]) -> Int64[np.ndarray, "P"]:
+    def unseen(self, uniform: Float64[np.ndarray, "P"]) -> Int32[np.ndarray, "P"]:
         """Return an item for each example: uniform among those its user has not seen, or any if all are."""
         shown, users = self.shown, self._users
         free, starts = self._free
         rank = _cell(uniform, free)
         if self._free_items is not None:
-            found: np.ndarray = self._free_items[starts + rank].astype(np.int64)
-            return found
+            rank += starts
+            return self._free_items.take(rank)
         below = np.searchsorted(self._gaps, users * (shown.n_items + 1) + rank, side="right")
         some = shown.lengths[users] < shown.n_items
-        return np.where(some, rank + below - shown.offsets[users], rank)
+        return np.where(some, rank + below - shown.offsets[users], rank).astype(np.int32)
 
     @cached_property
     def _draws(self) -> Iterator[Float64[np.ndarray, "W P"]]:
@@ -225,23 +237,23 @@ class FoldedExamples:
             and where each batch begins and ends among them.
         """
         rows, draws = 1 + self.negatives, next(self._draws)
-        places, passes = self._places
-        items = np.stack(
-            [self.shown.items[places].astype(np.int64), *map(self.unseen, draws[: self.negatives])]
-        )
-        batches = _cell((passes + draws[self.negatives :]) / self.passes, self.n_batches)
+        items = [self._own_items, *map(self.unseen, draws[: self.negatives])]
+        batches = draws[self.negatives :]
+        if self.passes > 1:
+            batches = (self._places[1] + batches) / self.passes
         # Numbers of few bits are sorted by their digits, in a fraction of the time.
-        batches = batches.astype(np.min_scalar_type(self.n_batches)).ravel()
-        users, columns = self._users, [items]
+        batches = _cell(batches, self.n_batches).astype(np.min_scalar_type(self.n_batches)).ravel()
+        columns: list[np.ndarray] = [self._users, *items]
         if self.targets is not None:
-            targets = np.zeros(items.shape, dtype=np.float32)
-            targets[0] = self.targets[places]
-            users, columns = np.tile(users, rows), [items.reshape(1, -1), targets.ravel()]
+            targets = np.zeros((rows, len(self._users)), dtype=np.float32)
+            targets[0] = self.targets[self._places[0]]
+            columns = [np.tile(self._users, rows), np.concatenate(items), targets.ravel()]
         # A user's examples stay in an order that the others' do not touch.
         order = np.argsort(batches, kind="stable")
         edges = np.concatenate([[0], np.cumsum(np.bincount(batches, minlength=self.n_batches))])
-        drawn = [torch.from_numpy(column[..., order]) for column in (users, *columns)]
-        return drawn, list(pairwise(edges.tolist()))
+        users, *drawn = (torch.from_numpy(column.take(order)) for column in columns)
+        others = [] if self.targets is None else [drawn.pop()]
+        return [users.long(), torch.stack(drawn).long(), *others], list(pairwise(edges.tolist()))
 
 
 @no_denormals()
@@ -250,6 +262,7 @@ def fold_users(
     examples: FoldedExamples,
     loss: Callable[..., Tensor],
     *,
+    slopes: Slopes | None = None,
     epochs: int,
     optimisation: Optimisation | GradientDescent,
     run: Run,
@@ -262,6 +275,7 @@ def fold_users(
         examples: draws the epochs.
         loss: of the scores of a batch's pairs and of their targets, where there are any. It is what a whole
             batch of the training would give these pairs: a mean is taken over all that such a batch holds.
+        slopes: the loss's gradient, where there is a closed form.
         epochs: how many to run.
         optimisation: settings of Adam or of gradient descent, as the network was trained with.
         run: seed, device and progress.
@@ -273,7 +287,7 @@ def fold_users(
     began = time.perf_counter()
     network.to(run.device).train()
     parameters = network.user_parameters()
-    advance = _advance(network, parameters, loss, optimisation)
+    advance = _advance(network, parameters, loss, slopes, optimisation)
     for epoch in range(1, epochs + 1):
         drawn, batches = examples.epoch()
         users, items, *others = (tensor.to(run.device) for tensor in drawn)
@@ -291,27 +305,19 @@ def _advance(
     network: Network,
     parameters: list[Parameter],
     loss: Callable[..., Tensor],
+    slopes: Slopes | None,
     optimisation: Optimisation | GradientDescent,
 ) -> Callable[..., None]:
     """Return what makes one step on a batch of pairs, in the user parameters."""
     if isinstance(optimisation, GradientDescent):
         assert isinstance(network, Descends)  # as it was trained
         return partial(network.descend, optimisation)
-    step = stepper(parameters, optimisation)
-    plain = network.plain_tables() if isinstance(network, FoldsByHand) else None
+    step, differentiate = stepper(parameters, optimisation), differentiator(network, loss, slopes)
 
-    def advance(users: Tensor, items: Tensor, *others: Tensor) -> None:
-        if not len(users):
-            pass  # a step without examples: Adam goes on by its means
-        elif plain is None:
-            loss(network.pair_scores(users, items), *others).backward()  # type: ignore[no-untyped-call]
-        else:
-            chosen = users.expand_as(items).reshape(-1)
-            scores = pair_dots(*plain, chosen, items.reshape(-1)).view(items.shape).requires_grad_()
-            (slopes,) = torch.autograd.grad(loss(scores, *others), scores)
-            # A batch's users ascend: an epoch is sorted by batch, and keeps the users' order within one.
-            plain[0].grad = user_gradient(*plain, users, items, slopes)
-        step()
+    def advance(users: Tensor, *others: Tensor) -> None:
+        if len(users):
+            differentiate(users, *others)
+        step()  # without examples too: Adam goes on by its means
 
     return advance
 

@@ -82,6 +82,10 @@ class NetworkSpec(TrainedSpec, ABC):
     def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
         """Return the mean loss of interactions (row 0) and items drawn for them (the other rows)."""
 
+    def slopes(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
+        """Return the gradient of :meth:`loss` with respect to the scores."""
+        return losses.slopes(self.loss, scores)
+
     def recommender(
         self,
         network: TrainedNetwork,
@@ -142,7 +146,7 @@ class NetworkSpec(TrainedSpec, ABC):
         )
         watched.log = train(
             network,
-            self.pair_objective(network, data, examples, self.loss),
+            PairScores(network=watched.network, examples=examples, of_scores=self.loss, slopes=self.slopes),
             validate,
             optimisation=self.optimisation,
             stopping=self.stopping,
@@ -179,6 +183,7 @@ class NetworkSpec(TrainedSpec, ABC):
                 shown=shown, seed=run.seed, negatives=self.negatives, n_batches=n_batches, passes=passes
             ),
             lambda scores: self.loss(scores) * (scores.shape[1] / in_batch),
+            slopes=lambda scores: self.slopes(scores) * (scores.shape[1] / in_batch),
             epochs=max(1, fitted.log.best_epoch),
             optimisation=self.optimisation,
             run=run,
@@ -259,6 +264,10 @@ class BPR(_Factorization):
         preferred, others = torch.split_with_sizes(scores, [1, len(scores) - 1])
         return losses.bpr(preferred.expand_as(others), others).mean()
 
+    def slopes(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
+        """Return the loss's gradient in closed form."""
+        return losses.bpr_slopes(scores)
+
 
 class LMF(_Factorization):
     """Logistic matrix factorisation (Johnson 2014), on sampled negatives.
@@ -290,3 +299,7 @@ class LMF(_Factorization):
     def loss(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, ""]:
         """Return the mean binary cross-entropy."""
         return losses.logistic(scores).mean()
+
+    def slopes(self, scores: Float32[Tensor, "M B"]) -> Float32[Tensor, "M B"]:
+        """Return the loss's gradient in closed form."""
+        return losses.logistic_slopes(scores)

@@ -19,8 +19,11 @@ __all__ = [
     "SampledLoss",
     "bpr",
     "bpr_max",
+    "bpr_slopes",
     "hinge",
     "logistic",
+    "logistic_slopes",
+    "slopes",
     "top1",
     "top1_max",
 ]
@@ -49,6 +52,34 @@ def logistic(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:
     al. (2017, Eq. 7) sample them, as here.
     """
     return softplus(-scores[0]) + softplus(scores[1:]).sum(dim=0)
+
+
+def slopes(of_scores: Callable[..., Tensor], scores: Tensor, *others: Tensor) -> Tensor:
+    """Return the gradient of a loss with respect to the scores, by autograd."""
+    scores = scores.detach().requires_grad_()
+    (found,) = torch.autograd.grad(of_scores(scores, *others), scores)
+    return found
+
+
+def bpr_slopes(scores: Float[Tensor, "M B"]) -> Float[Tensor, "M B"]:
+    r"""Return the gradient of the mean of :func:`bpr`, of the scores of an interaction and of items drawn.
+
+    With N pairs, :math:`\partial r_n = \sigma(r_n - r_p) / N` and :math:`\partial r_p = -\sum_n \partial r_n`.
+    """
+    found = scores - scores[0]
+    others = found[1:].sigmoid_().div_(found[1:].numel())
+    torch.sum(others, dim=0, out=found[0]).neg_()
+    return found
+
+
+def logistic_slopes(scores: Float[Tensor, "M B"]) -> Float[Tensor, "M B"]:
+    r"""Return the gradient of the mean of :func:`logistic`.
+
+    Over B interactions, :math:`\partial r = (\sigma(r) - t) / B`, where t is 1 for the interaction, else 0.
+    """
+    found = scores.sigmoid()
+    found[0] -= 1
+    return found.div_(scores.shape[1])
 
 
 def top1(scores: Float[Tensor, "M *B"]) -> Float[Tensor, "*B"]:

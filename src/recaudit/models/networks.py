@@ -15,7 +15,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from recaudit.models.closed_form import Workspace, full_cross_entropy, perceptron, rows, table_dots
+from recaudit.models.closed_form import PairDots, Workspace, full_cross_entropy, perceptron, rows
 
 __all__ = [
     "INITIAL_SCALE",
@@ -26,6 +26,7 @@ __all__ = [
     "NCFNetwork",
     "Network",
     "Projection",
+    "ScoresByTables",
     "TrainedNetwork",
     "factors",
     "glorot",
@@ -61,11 +62,11 @@ class Network(TrainedNetwork, ABC):
 
 
 @runtime_checkable
-class FoldsByHand(Protocol):
-    """A network whose scores are inner products of plain tables, while the items' table stays as it is."""
+class ScoresByTables(Protocol):
+    """A network that may score pairs by inner products of two tables alone."""
 
-    def plain_tables(self) -> tuple[Tensor, Tensor] | None:
-        """Return the users' and the items' table where inner products are all of a score, else ``None``."""
+    def tables(self) -> PairDots | None:
+        """Return the scores of pairs with their gradients, where items have one vector for everybody."""
 
 
 class ItemVectors(nn.Module, ABC):
@@ -181,10 +182,8 @@ class ItemTable(ItemVectors):
     def dots(
         self, table: Float32[Tensor, "U D"], users: Int64[Tensor, "B"], items: Int64[Tensor, "M B"]
     ) -> Float32[Tensor, "M B"]:
-        """Return inner products of rows of both tables; their gradient is in closed form."""
-        if not torch.is_grad_enabled():
-            return (table[users] * self.table[items]).sum(-1)
-        return table_dots(table, self.table, users, items, self._work)
+        """Return inner products of rows of both tables."""
+        return (table[users] * self.table[items]).sum(-1)
 
     def all_dots(self, users: Float32[Tensor, "B D"]) -> Float32[Tensor, "B I"]:
         """Return one matrix product."""
@@ -253,10 +252,11 @@ class DotProduct(Network):
         """Return the users' vectors and, where there are any, their biases."""
         return [self.users] if self.user_bias is None else [self.users, self.user_bias]
 
-    def plain_tables(self) -> tuple[Tensor, Tensor] | None:
-        """Return the tables where items have one vector for everybody, and no biases."""
-        plain = isinstance(self.items, ItemTable) and self.user_bias is None
-        return (self.users, self.items.learned()) if plain else None
+    def tables(self) -> PairDots | None:
+        """Return the tables' inner products, with biases where there are any."""
+        if not isinstance(self.items, ItemTable):
+            return None
+        return PairDots(self.users, self.items.table, self.user_bias, self.item_bias)
 
 
 class NCFNetwork(Network):

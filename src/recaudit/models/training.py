@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,7 +12,8 @@ from jaxtyping import Float32
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from recaudit.models.networks import Dropout, Network
+from recaudit.models import losses
+from recaudit.models.networks import Dropout, Network, ScoresByTables
 from recaudit.models.protocol import TrainingLog
 from recaudit.models.sampling import Examples, equal_batches
 from recaudit.pipeline.run import Run
@@ -21,11 +22,14 @@ from recaudit.rng import numpy_generator, torch_generator
 __all__ = [
     "Batch",
     "Descends",
+    "Differentiates",
     "GradientDescent",
     "Objective",
     "Optimisation",
     "PairScores",
+    "Slopes",
     "Stopping",
+    "differentiator",
     "no_denormals",
     "stepper",
     "train",
@@ -129,11 +133,45 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class Differentiates(Protocol):
+    """An objective that writes the gradients of a batch's loss itself."""
+
+    def differentiate(self, *batch: Tensor) -> None:
+        """Give each parameter that wants one the gradient of the batch's loss."""
+
+
+@runtime_checkable
 class Descends(Protocol):
     """A network that makes steps of gradient descent itself, with its loss's gradient in closed form."""
 
     def descend(self, settings: GradientDescent, users: Tensor, items: Tensor, targets: Tensor) -> None:
         """Make one step on a batch, in the parameters that want gradients."""
+
+
+Slopes = Callable[..., Float32[Tensor, "M B"]]
+"""Gives the gradient of a loss of scores with respect to these."""
+
+
+def differentiator(
+    network: Network, of_scores: Callable[..., Tensor], slopes: Slopes | None = None
+) -> Callable[..., None]:
+    """Return what writes the gradients of the loss of a batch's users (B,), items (M, B) and what else there is.
+
+    Args:
+        network: gives the scores of a batch's items.
+        of_scores: their loss.
+        slopes: the loss's gradient in closed form; by default autograd takes it.
+    """
+    tables = network.tables() if isinstance(network, ScoresByTables) else None
+    of_loss = partial(losses.slopes, of_scores) if slopes is None else slopes
+
+    def differentiate(users: Tensor, items: Tensor, *others: Tensor) -> None:
+        if tables is None:
+            of_scores(network.pair_scores(users, items), *others).backward()  # type: ignore[no-untyped-call]
+        else:
+            tables.differentiate(users, items, of_loss(tables.scores(users, items), *others))
+
+    return differentiate
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,11 +182,13 @@ class PairScores:
         network: gives the (M, B) scores of a batch's items.
         examples: draws what an epoch trains on.
         of_scores: the loss of a batch's scores, and of its part of whatever else ``examples`` draw.
+        slopes: its gradient, where there is a closed form.
     """
 
     network: Network
     examples: Examples
     of_scores: Callable[..., Float32[Tensor, ""]]
+    slopes: Slopes | None = None
 
     def batches(self, generator: torch.Generator, batch_size: int, device: str) -> Iterator[Batch]:
         """Yield users (B,), items (M, B) and whatever else there is, in batches of equal size."""
@@ -160,6 +200,11 @@ class PairScores:
         """Return the loss of the scores of pairs."""
         users, items, *others = batch
         return self.of_scores(self.network.pair_scores(users, items), *others)
+
+    @cached_property
+    def differentiate(self) -> Callable[..., None]:
+        """Write the gradients of the loss of a batch."""
+        return differentiator(self.network, self.of_scores, self.slopes)
 
 
 @no_denormals()
@@ -232,9 +277,13 @@ def _advance(
             raise TypeError(f"{type(network).__name__} makes no step of gradient descent; train it by Adam")
         return partial(network.descend, optimisation)
     step = stepper(network.parameters(), optimisation)
+    differentiate = objective.differentiate if isinstance(objective, Differentiates) else None
 
     def advance(*batch: Tensor) -> None:
-        objective.loss(*batch).backward()  # type: ignore[no-untyped-call]
+        if differentiate is None:
+            objective.loss(*batch).backward()  # type: ignore[no-untyped-call]
+        else:
+            differentiate(*batch)
         step()
 
     return advance

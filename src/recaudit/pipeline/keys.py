@@ -37,10 +37,10 @@ __all__ = [
 
 DESCRIPTION, TENSORS = "node.json", "tensors.safetensors"
 KINDS: Mapping[str, int] = {
-    "model": 1,
+    "model": 2,
     "models": 1,
     "lists": 1,
-    "clone": 1,
+    "clone": 2,
     "judged": 1,
     "inferred": 1,
 }
