@@ -35,11 +35,14 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
 # --- the scheduler, on planted nodes ---------------------------------------------------------------------
 
 
-def planted(number: int, needs: tuple[int, ...] = (), *, kind: str = "model", place: int = 0) -> Planned:
+def planted(
+    number: int, needs: tuple[int, ...] = (), *, kind: str = "model", place: int = 0, shares: str = ""
+) -> Planned:
     """Return a task whose hash is its number: the scheduler asks no more of it."""
     key = Key(kind=kind, inputs={"number": number})
     task = Task(store="nowhere", spec="{}", seed=0, key=key, label=f"node {number}", device="cpu")
-    return Planned(task=task, needs=frozenset(map(str, needs)), place=place, wanted=True)
+    needed = frozenset(map(str, needs))
+    return Planned(task=task, needs=needed, shares=frozenset(shares), place=place, wanted=True)
 
 
 def todo_of(*planned: Planned) -> dict[str, Planned]:
@@ -225,6 +228,22 @@ def test_the_first_error_ends_the_run_and_comes_as_it_is() -> None:
     assert [state.finished for state in told if state.finished] == ["0"]
     assert pool.begun == [0, 1]
     assert pool.closed == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_that_share_what_lies_in_memory_follow_each_other(workers) -> None:
+    """A free process goes on with what it has at hand; what another one has is left to that one."""
+    todo = todo_of(*(planted(number, shares="abc"[number % 3]) for number in range(12)))
+    told: list[State] = []
+    pool = Threads(workers)
+    execute(todo, pool, told.append)
+    assert sorted(pool.begun) == list(range(12))
+    if workers == 1:
+        assert [number % 3 for number in pool.begun] == [0] * 4 + [1] * 4 + [2] * 4
+    for state in told:
+        at_work = [number_of(task) % 3 for task in state.running]
+        left = {int(number) % 3 for number in state.left}
+        assert len(set(at_work)) == len(at_work) or left == set(at_work)
 
 
 def test_whatever_stops_a_run_closes_its_pool() -> None:

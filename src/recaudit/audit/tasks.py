@@ -44,7 +44,11 @@ def planned_nodes(
                 device=spec.device,
             )
             planned[node.key.hash] = Planned(
-                task=task, needs=node.kept_needs, place=place, wanted=node.key.hash in wanted
+                task=task,
+                needs=node.kept_needs,
+                shares=node.shared_needs,
+                place=place,
+                wanted=node.key.hash in wanted,
             )
     return planned
 

@@ -65,6 +65,11 @@ class Node(Generic[T]):
             found |= node.kept_needs if node.codec is None else {node.key.hash}
         return frozenset(found)
 
+    @property
+    def shared_needs(self) -> frozenset[str]:
+        """Hashes of the nodes that it needs and that are kept in a process's memory alone."""
+        return frozenset(node.key.hash for node in self.needs.values() if node.codec is None)
+
 
 def kept_nodes(targets: Iterable[Node[Any]]) -> Iterator[Node[Any]]:
     """Yield ``targets`` and all that they need, each kept node once, after those that it needs."""

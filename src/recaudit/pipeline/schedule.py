@@ -49,12 +49,14 @@ class Planned:
     Args:
         task: what is to be computed.
         needs: hashes of the kept nodes whose results it takes.
+        shares: hashes of what it takes from its process's memory, and what tasks with the same hash take too.
         place: where its audit stands among all; who comes first is computed first.
         wanted: whether the figures need it by itself, not only by way of another node.
     """
 
     task: Task
     needs: frozenset[str]
+    shares: frozenset[str] = frozenset()
     place: int
     wanted: bool
 
@@ -136,7 +138,8 @@ class _Scheduler:
         self.running: dict[Future[Done], str] = {}
         self.deaths: dict[str, int] = {}
         self.put_off: set[str] = set()
-        self.order = sorted(todo, key=self._priority(todo))
+        self.order = self._order(todo)
+        self.at_hand: frozenset[str] = frozenset()
 
     def run(self) -> None:
         while self.left:
@@ -149,19 +152,31 @@ class _Scheduler:
                 self.running, timeout=PAUSE if self.put_off else None, return_when=FIRST_COMPLETED
             )
             self.put_off.clear()
+            self.at_hand = frozenset()
             for future in finished:
                 self._take(future)
 
     def _submit(self) -> None:
-        """Begin as many tasks as there are free workers, those that others wait for longest first."""
-        busy = set(self.running.values()) | self.put_off
-        for key in self.order:
-            if len(self.running) >= self.pool.workers:
+        """Begin as many tasks as there are free workers."""
+        while len(self.running) < self.pool.workers:
+            busy = set(self.running.values()) | self.put_off
+            ready = [key for key in self.left - busy if not self.todo[key].needs & self.left]
+            if not ready:
                 return
-            if key in self.left and key not in busy and not self.todo[key].needs & self.left:
-                # Told first: a pool may compute the task before it returns.
-                self._told(None, begins=(self.todo[key].task,))
-                self.running[self.pool.submit(self.todo[key].task)] = key
+            key = min(ready, key=self._turn)
+            # Told first: a pool may compute the task before it returns.
+            self._told(None, begins=(self.todo[key].task,))
+            self.running[self.pool.submit(self.todo[key].task)] = key
+
+    def _turn(self, key: str) -> tuple[int, ...]:
+        """Order ready tasks: those that others wait for longest first, and of these what suits the free process.
+
+        Processes that are free have just finished tasks: what these share lies in their memory. What a
+        running task shares lies in another's.
+        """
+        shares = self.todo[key].shares
+        elsewhere = any(shares & self.todo[other].shares for other in self.running.values())
+        return (*self.order[key][:2], not shares & self.at_hand, elsewhere, self.order[key][2])
 
     def _take(self, future: "Future[Done]") -> None:
         key = self.running.pop(future)
@@ -187,6 +202,7 @@ class _Scheduler:
             self.put_off.add(key)
             return
         self.left.discard(key)
+        self.at_hand |= self.todo[key].shares
         self._told(key, done.damaged)
 
     def _told(
@@ -200,12 +216,12 @@ class _Scheduler:
         )
 
     @staticmethod
-    def _priority(todo: Mapping[str, Planned]) -> Callable[[str], tuple[int, int]]:
-        """Order by the cell, and within it by how much waits for a node, longest chain first."""
+    def _order(todo: Mapping[str, Planned]) -> dict[str, tuple[int, int, int]]:
+        """Order by the cell, within it by how much waits for a node, longest chain first, and as planned."""
         height: dict[str, int] = {}
         for key in reversed(tuple(todo)):  # each comes after those that it needs
             one = todo[key]
             height[key] = height.get(key, 0) + WEIGHTS.get(one.task.key.kind, 1)
             for need in one.needs & todo.keys():
                 height[need] = max(height.get(need, 0), height[key])
-        return lambda key: (todo[key].place, -height[key])
+        return {key: (one.place, -height[key], number) for number, (key, one) in enumerate(todo.items())}

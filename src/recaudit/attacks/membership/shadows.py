@@ -107,6 +107,7 @@ class ShadowTable:
         self.space, self.rich, self.seed = space, rich, seed
         self.listed, self.strangers = listed, strangers
         self.items = sides(listed.lists, listed.inside)
+        self._asked: dict[bytes, tuple[Trial, ...]] = {}
 
     @property
     def n_pairs(self) -> int:
@@ -138,8 +139,14 @@ class ShadowTable:
         """Return the trials of served lists.
 
         There is one for each pair that is left out or, of strangers, one for each run of J/2 - 1 shadow
-        models, each model in as many.
+        models, each model in as many. Attacks that ask of the same lists share them.
         """
+        key = items.tobytes()
+        if key not in self._asked:
+            self._asked[key] = self._asked_anew(items)
+        return self._asked[key]
+
+    def _asked_anew(self, items: Int64[np.ndarray, "C k"]) -> tuple[Trial, ...]:
         histories = self.listed.histories if self.strangers is None else self.strangers.histories
         features = rich_features(self.space, histories, items)
         references = self._pairs() if self.strangers is None else self._runs(self.strangers)
