@@ -37,9 +37,10 @@ __all__ = [
     "serving_card",
 ]
 
-NEEDS = ("histories", "auxiliary", "lists", "shadows")
+NEEDS = ("histories", "auxiliary", "lists", "shadows", "shown histories")
 """What an attack can need: known users' histories, auxiliary users' histories, the victim's lists, shadow
-models. A membership attack that needs histories trains shadow models on the candidates' histories."""
+models, and a victim and a clone that read histories which they are shown. A membership attack that needs
+histories trains shadow models on the candidates' histories."""
 
 
 @dataclass(frozen=True, kw_only=True)

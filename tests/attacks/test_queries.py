@@ -238,7 +238,7 @@ class TestClone:
     def test_it_is_an_attack_that_shares_nothing_and_says_what_it_asks(self):
         assert isinstance(SETTINGS, StealingAttack)
         assert not isinstance(SETTINGS, SharesNodes)
-        assert SETTINGS.card.needs == ("lists",)
+        assert SETTINGS.card.needs == ("lists", "shown histories")
         knowledge = world()
         _, oracle = stolen(short(times=3))
         assert short(times=3).asks(knowledge) == oracle.ledger.lists == 45

@@ -24,7 +24,7 @@ from torch.nn import Parameter
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.models.networks import Network
-from recaudit.models.protocol import Recommender, RecommenderSpec, TrainingLog
+from recaudit.models.protocol import Recommender, RecommenderSpec, TrainingLog, of_type
 from recaudit.models.training import (
     Descends,
     GradientDescent,
@@ -310,8 +310,7 @@ def _advance(
 ) -> Callable[..., None]:
     """Return what makes one step on a batch of pairs, in the user parameters."""
     if isinstance(optimisation, GradientDescent):
-        assert isinstance(network, Descends)  # as it was trained
-        return partial(network.descend, optimisation)
+        return partial(of_type(Descends, network).descend, optimisation)
     step, differentiate = stepper(parameters, optimisation), differentiator(network, loss, slopes)
 
     def advance(users: Tensor, *others: Tensor) -> None:

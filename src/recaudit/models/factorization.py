@@ -16,8 +16,8 @@ from recaudit.errors import UsageError
 from recaudit.metrics.ranking import recall
 from recaudit.models import losses
 from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users, shown_part
-from recaudit.models.networks import INITIAL_SCALE, DotProduct, Network, TrainedNetwork, factors
-from recaudit.models.protocol import Recommender, TrainingLog
+from recaudit.models.networks import INITIAL_SCALE, DotProduct, Network, factors
+from recaudit.models.protocol import Recommender, TrainingLog, of_type
 from recaudit.models.ranking import top_k
 from recaudit.models.sampling import Examples, ObservedItems
 from recaudit.models.trained import FittedNetwork, ItemVectorMaker, TrainedSpec, plain_items
@@ -54,7 +54,7 @@ class NetworkRecommender(FittedNetwork):
             return self.network.all_scores(torch.tensor(users).to(self.device))
 
 
-class NetworkSpec(TrainedSpec, ABC):
+class NetworkSpec(TrainedSpec[Network], ABC):
     """Hyperparameters of networks that know their users by number.
 
     Args:
@@ -88,32 +88,29 @@ class NetworkSpec(TrainedSpec, ABC):
 
     def recommender(
         self,
-        network: TrainedNetwork,
+        network: Network,
         histories: Interactions,
         *,
         device: str = "cpu",
         log: TrainingLog | None = None,
     ) -> NetworkRecommender:
         """Return ``network`` as the recommender of its users, who are those of ``histories``."""
-        assert isinstance(network, Network)
         return NetworkRecommender(
             network, n_users=histories.n_users, n_items=histories.n_items, device=device, log=log
         )
 
     def pair_objective(
         self,
-        network: TrainedNetwork,
+        network: Network,
         histories: Interactions,
         examples: Examples,
         of_scores: Callable[..., Float32[Tensor, ""]],
     ) -> PairScores:
         """Return the objective of the scores of pairs; histories have no part in it."""
-        del histories
-        assert isinstance(network, Network)
         return PairScores(network=network, examples=examples, of_scores=of_scores)
 
     def fit_network(
-        self, network: TrainedNetwork, data: Interactions, run: Run, *, stage: str
+        self, network: Network, data: Interactions, run: Run, *, stage: str
     ) -> NetworkRecommender:
         """Train ``network`` in place on ``data``, short of a validation slice; return it as a recommender.
 
@@ -146,7 +143,7 @@ class NetworkSpec(TrainedSpec, ABC):
         )
         watched.log = train(
             network,
-            PairScores(network=watched.network, examples=examples, of_scores=self.loss, slopes=self.slopes),
+            PairScores(network=network, examples=examples, of_scores=self.loss, slopes=self.slopes),
             validate,
             optimisation=self.optimisation,
             stopping=self.stopping,
@@ -165,7 +162,7 @@ class NetworkSpec(TrainedSpec, ABC):
         Raises:
             UsageError: where the model has no training log to tell the epochs, or the fold-in diverges.
         """
-        assert isinstance(fitted, NetworkRecommender)
+        fitted = of_type(NetworkRecommender, fitted)
         if fitted.log is None:
             raise UsageError(
                 f"{self.model}: a model loaded from its file does not tell for how many epochs it was "

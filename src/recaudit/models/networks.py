@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from recaudit.models.closed_form import PairDots, Workspace, full_cross_entropy, perceptron, rows
+from recaudit.models.protocol import of_type
 
 __all__ = [
     "INITIAL_SCALE",
@@ -175,7 +176,6 @@ class ItemTable(ItemVectors):
 
     def vectors(self, users: Float32[Tensor, "B D"], items: Int64[Tensor, "M B"]) -> Float32[Tensor, "M B D"]:
         """Return rows of the table."""
-        del users
         work = self._work.current()
         return rows(self.table, items, work, work.begin(), "items")
 
@@ -202,7 +202,6 @@ class ItemTable(ItemVectors):
         self, users: Float32[Tensor, "*P D"] | None, items: Int64[Tensor, "*P"]
     ) -> Float32[Tensor, "*P D"]:
         """Return rows of the table."""
-        del users
         return embedding(items, self.table)
 
     def cross_entropy(self, users: Float32[Tensor, "P D"], items: Int64[Tensor, "P"]) -> Float32[Tensor, ""]:
@@ -329,8 +328,7 @@ class NCFNetwork(Network):
         """Return the perceptron's part of the scores of all items for groups of users."""
         vectors = self._vectors("mlp")
         table: Tensor = self.users["mlp"]
-        first = self.layers[0]
-        assert isinstance(first, nn.Linear)
+        first = of_type(nn.Linear, self.layers[0])
         of_users, of_items = torch.split(first.weight, table.shape[1], dim=1)
         project = vectors.projection(of_items)
         n_items = len(vectors.learned())
@@ -352,9 +350,7 @@ class NCFNetwork(Network):
         return torch.cat([vectors.all_projected(row[None], (weight * row)[None])[..., 0] for row in p])
 
     def _vectors(self, part: str) -> ItemVectors:
-        vectors = self.items[part]
-        assert isinstance(vectors, ItemVectors)
-        return vectors
+        return of_type(ItemVectors, self.items[part])
 
     def item_vectors(self) -> dict[str, ItemVectors]:
         """Return the item vectors of the perceptron and of the product."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,9 +17,12 @@ __all__ = [
     "RecommenderSpec",
     "TopK",
     "TrainingLog",
+    "of_type",
     "reading",
     "reads_histories",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,17 @@ class ReadsHistories(Protocol):
 
     def shown(self, histories: Interactions) -> Recommender:
         """Return the same model for the users of ``histories``, numbered as there; nothing is trained."""
+
+
+def of_type(kind: type[T], given: object) -> T:
+    """Return ``given``, which is of a type.
+
+    Raises:
+        TypeError: where it is of another.
+    """
+    if not isinstance(given, kind):
+        raise TypeError(f"expected {kind.__name__}; found {type(given).__name__}")
+    return given
 
 
 def reading(recommender: Recommender, histories: Interactions) -> Recommender:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from recaudit.data.interactions import Interactions
 from recaudit.models.losses import SAMPLED_LOSSES, SHARED_LOSSES, SampledLoss
 from recaudit.models.networks import ItemVectors, TrainedNetwork
+from recaudit.models.protocol import of_type
 from recaudit.models.sampling import Examples, Membership, equal_batches, shuffled_passes
 from recaudit.models.training import Batch
 
@@ -65,9 +66,7 @@ class SequenceNetwork(TrainedNetwork, ABC):
         return {name: self._vectors(name) for name in self.tables}
 
     def _vectors(self, name: str) -> ItemVectors:
-        vectors = self.tables[name if name in self.tables else "shared"]
-        assert isinstance(vectors, ItemVectors)
-        return vectors
+        return of_type(ItemVectors, self.tables[name if name in self.tables else "shared"])
 
     def states(self, items: Int64[Tensor, "B L"]) -> Float32[Tensor, "B L D"]:
         """Return the state after each item of the sequences."""

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from recaudit.data.interactions import Interactions
 from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg
-from recaudit.models.networks import TrainedNetwork
-from recaudit.models.protocol import Recommender, TrainingLog
+from recaudit.models.protocol import Recommender, TrainingLog, of_type
 from recaudit.models.ranking import FEWEST_ROWS, top_k
 from recaudit.models.sampling import Examples
 from recaudit.models.sequences import (
@@ -134,7 +133,7 @@ class SequentialRecommender(FittedNetwork):
         return self.network.states(items)[chosen, torch.from_numpy(lengths - 1).to(self.device)]
 
 
-class SequentialSpec(TrainedSpec, ABC):
+class SequentialSpec(TrainedSpec[SequenceNetwork], ABC):
     """Hyperparameters of networks that read histories.
 
     Args:
@@ -160,14 +159,13 @@ class SequentialSpec(TrainedSpec, ABC):
 
     def recommender(
         self,
-        network: TrainedNetwork,
+        network: SequenceNetwork,
         histories: Interactions,
         *,
         device: str = "cpu",
         log: TrainingLog | None = None,
     ) -> SequentialRecommender:
         """Return ``network`` as a recommender that is shown ``histories``."""
-        assert isinstance(network, SequenceNetwork)
         return SequentialRecommender(
             network,
             n_items=histories.n_items,
@@ -179,25 +177,23 @@ class SequentialSpec(TrainedSpec, ABC):
 
     def pair_objective(
         self,
-        network: TrainedNetwork,
+        network: SequenceNetwork,
         histories: Interactions,
         examples: Examples,
         of_scores: Callable[..., Float32[Tensor, ""]],
     ) -> PrefixScores:
         """Return the objective of the scores of items after whole histories."""
-        assert isinstance(network, SequenceNetwork)
         prefixes = Prefixes.whole(histories, self.max_length)
         return PrefixScores(network=network, prefixes=prefixes, examples=examples, of_scores=of_scores)
 
     def fit_network(
-        self, network: TrainedNetwork, data: Interactions, run: Run, *, stage: str
+        self, network: SequenceNetwork, data: Interactions, run: Run, *, stage: str
     ) -> SequentialRecommender:
         """Train ``network`` in place on ``data``, short of the last items; return it as a recommender.
 
         Raises:
             UsageError: where no history has items to learn from and an item to be judged by.
         """
-        assert isinstance(network, SequenceNetwork)
         network.to(run.device)
         watched = self.recommender(network, data, device=run.device)
         known, prefixes, following = last_items(data)
@@ -237,14 +233,11 @@ class SequentialSpec(TrainedSpec, ABC):
         self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
     ) -> SequentialRecommender:
         """Return ``fitted`` shown ``histories``: such a model serves strangers as it serves its own users."""
-        del run, n_interactions
-        assert isinstance(fitted, SequentialRecommender)
-        return fitted.shown(histories)
+        return of_type(SequentialRecommender, fitted).shown(histories)
 
     def restore(self, tensors: Mapping[str, Tensor], *, n_users: int, n_items: int) -> SequentialRecommender:
         """Return the network with these weights, on the CPU; it has yet to be shown histories."""
         network = self.network(n_users, n_items, torch.Generator())
-        assert isinstance(network, SequenceNetwork)
         network.load_state_dict(dict(tensors))
         network.eval()
         return SequentialRecommender(

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from recaudit.data.interactions import Interactions
 from recaudit.models.networks import ItemTable, ItemVectors, TrainedNetwork
@@ -20,6 +21,8 @@ from recaudit.rng import torch_generator
 
 __all__ = ["FittedNetwork", "ItemVectorMaker", "TrainedSpec", "plain_items"]
 
+N = TypeVar("N", bound=TrainedNetwork, default=Any)
+
 
 @runtime_checkable
 class ItemVectorMaker(Protocol):
@@ -29,9 +32,11 @@ class ItemVectorMaker(Protocol):
         """Return item vectors that begin at ``table``."""
 
 
-def plain_items(name: str, table: nn.Parameter) -> ItemVectors:
+def plain_items(
+    name: str,  # noqa: ARG001 - as every maker
+    table: nn.Parameter,
+) -> ItemVectors:
     """Return the table itself as the item vectors."""
-    del name
     return ItemTable(table)
 
 
@@ -69,7 +74,7 @@ class FittedNetwork(ABC):
         }
 
 
-class TrainedSpec(BaseModel, ABC):
+class TrainedSpec(BaseModel, ABC, Generic[N]):
     """Hyperparameters that all trained networks share, and what a thief's clone needs of its model.
 
     Args:
@@ -94,13 +99,13 @@ class TrainedSpec(BaseModel, ABC):
         n_items: int,
         generator: torch.Generator,
         make_items: ItemVectorMaker = plain_items,
-    ) -> TrainedNetwork:
+    ) -> N:
         """Return an untrained network on the CPU."""
 
     @abstractmethod
     def recommender(
         self,
-        network: TrainedNetwork,
+        network: N,
         histories: Interactions,
         *,
         device: str = "cpu",
@@ -109,9 +114,7 @@ class TrainedSpec(BaseModel, ABC):
         """Return ``network``, which is on ``device``, as the recommender of the users of ``histories``."""
 
     @abstractmethod
-    def fit_network(
-        self, network: TrainedNetwork, data: Interactions, run: Run, *, stage: str
-    ) -> FittedNetwork:
+    def fit_network(self, network: N, data: Interactions, run: Run, *, stage: str) -> FittedNetwork:
         """Train ``network`` in place on ``data``, short of what judges it; return it as a recommender.
 
         Raises:
@@ -121,7 +124,7 @@ class TrainedSpec(BaseModel, ABC):
     @abstractmethod
     def pair_objective(
         self,
-        network: TrainedNetwork,
+        network: N,
         histories: Interactions,
         examples: Examples,
         of_scores: Callable[..., Float32[Tensor, ""]],

@@ -397,10 +397,6 @@ READER = {"victim": {**SASREC, "max_length": 50}}
         ({"victim": "item-knn", "clone": "sasrec"}, "the victim 'item-knn' reads none"),
         ({"victim": "sasrec", "clone": "bpr"}, "the clone 'bpr' reads none"),
         (
-            {"victim": SASREC},
-            r"^settings.QSD30.length: 50 items, but the clone reads a history's last 6; lower",
-        ),
-        (
             READER | {"settings": {"QSD30": {"tims": 3}}},
             r"^unknown key 'settings.QSD30.tims'; did you mean 'times'",
         ),
@@ -432,6 +428,10 @@ def test_what_is_wrong_is_told_when_the_spec_is_made(given, says) -> None:
         (
             {"settings": {"QSD5": {"length": 45}}, "victim": {**SASREC, "max_length": 50}},
             r"^settings.QSD5: length=45: the catalogue has 40 items; lower length$",
+        ),
+        (
+            {"settings": {"QSD5": {"length": 50}}},
+            r"^settings.QSD5: length=50: the clone reads the last \d+ items of a history; lower length or raise",
         ),
         (
             {"settings": {"QSD5": {"length": 6, "times": 0.3}}},

@@ -140,7 +140,7 @@ class Rich(_FromTable):
         "boosted trees that learned on shadow models.",
     )
 
-    def learn(self, evidence: Evidence, seed: int) -> Scorer:  # noqa: ARG002 - the evidence's classifier
+    def learn(self, evidence: Evidence, seed: int) -> Scorer:
         """Return what scores served lists: the evidence's shared classifier."""
         known, fitted = evidence.knowledge, self._table(evidence).classifier
         return lambda lists: fitted(rich_features(known.space, known.candidates, lists))

@@ -99,7 +99,7 @@ class SyntheticQueries(BaseModel):
             label=name,
             order=10 + min(round(self.times), 80),  # after QSD, before the attacks with histories
             sentence=f"{histories}. Asks for {often}, and learns from them alone to rank what they rank.",
-            needs=("lists",),
+            needs=("lists", "shown histories"),
         )
 
     def asks(self, knowledge: Knowledge) -> int:
@@ -135,7 +135,6 @@ class SyntheticQueries(BaseModel):
         )
         generator = torch_generator(run.seed, "clone", "initial")
         network = clone.network(0, knowledge.n_items, generator)
-        assert isinstance(network, SequenceNetwork)
         log = self._train(network.to(run.device), clone, found, run.child("synthetic queries"))
         return clone.recommender(network, knowledge.known, device=run.device, log=log)
 

@@ -15,7 +15,7 @@ from recaudit.attacks.stealing.lists import ListedItems, PairLoss, stealing_loss
 from recaudit.metrics.ranking import agreement
 from recaudit.models.fitting import fit_node, packed, spec_inputs, unpacked
 from recaudit.models.networks import ItemTable, ItemVectors
-from recaudit.models.protocol import Recommender, TopK
+from recaudit.models.protocol import Recommender, TopK, of_type
 from recaudit.models.ranking import top_k
 from recaudit.models.trained import FittedNetwork, ItemVectorMaker, plain_items
 from recaudit.models.training import Stopping, train
@@ -183,8 +183,7 @@ class Surrogate(BaseModel):
 
     def _auxiliary_tables(self, knowledge: Knowledge, run: Run) -> Mapping[str, Tensor]:
         """Return the item vectors of a model of the clone's kind, trained on the auxiliary data."""
-        model = run.cache.get(self._auxiliary_node(knowledge, run))
-        assert isinstance(model, FittedNetwork)
+        model = of_type(FittedNetwork, run.cache.get(self._auxiliary_node(knowledge, run)))
         return {name: vectors.learned().cpu() for name, vectors in model.network.item_vectors().items()}
 
     def _phase_one_node(self, knowledge: Knowledge, run: Run) -> Node[FittedNetwork]:

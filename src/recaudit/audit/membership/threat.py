@@ -25,7 +25,7 @@ from recaudit.errors import UsageError
 from recaudit.metrics.ranking import ndcg, recall
 from recaudit.models.cold_start import FoldsIn
 from recaudit.models.factorization import NetworkRecommender
-from recaudit.models.protocol import Recommender
+from recaudit.models.protocol import Recommender, of_type
 from recaudit.oracle.oracle import Oracle
 from recaudit.oracle.serving import Serving
 from recaudit.pipeline.node import Node, key_values
@@ -253,6 +253,6 @@ def _split(data: Interactions, spec: MembershipSplitSpec, seed: int) -> Membersh
 
 def _item_vectors(recommender: Recommender) -> Float32[np.ndarray, "I D"]:
     """Return the item vectors of a fitted latent factor model."""
-    assert isinstance(recommender, NetworkRecommender)
-    vectors: Float32[torch.Tensor, "I D"] = recommender.network.item_vectors()["items"].learned()
+    network = of_type(NetworkRecommender, recommender).network
+    vectors: Float32[torch.Tensor, "I D"] = network.item_vectors()["items"].learned()
     return vectors.cpu().numpy().astype(np.float32)

@@ -9,8 +9,7 @@ from recaudit.attacks.registry import STEALING_ATTACKS, configured
 from recaudit.attacks.stealing.queries import SyntheticQueries
 from recaudit.attacks.stealing.surrogate import Surrogate
 from recaudit.errors import UsageError, nearest
-from recaudit.models.sequential import SequentialSpec
-from recaudit.models.trained import TrainedSpec
+from recaudit.models.protocol import RecommenderSpec, reads_histories
 from recaudit.validation import validated
 
 __all__ = ["check_histories_read", "stealing_attacks"]
@@ -64,26 +63,17 @@ def _attack(name: str, given: object) -> StealingAttack:
 
 
 def check_histories_read(
-    attacks: Mapping[str, StealingAttack], *, victim: str, reads: bool, clone: TrainedSpec
+    attacks: Mapping[str, StealingAttack], *, victim: str, reads: bool, clone: RecommenderSpec
 ) -> None:
-    """Refuse attacks that synthesise histories where the victim or the clone cannot read them.
+    """Refuse attacks that show histories where the victim or the clone cannot read them.
 
     Raises:
-        UsageError: which names the attack, and the model that reads none or not as many items.
+        UsageError: which names the attack, and the model that reads none.
     """
-    for name, settings in attacks.items():
-        if not isinstance(settings, SyntheticQueries):
-            continue
-        able = isinstance(clone, SequentialSpec)
-        for key, model, readable in (("victim", victim, reads), ("clone", clone.model, able)):
-            if not readable:
+    for name, attack in attacks.items():
+        for key, model, able in (("victim", victim, reads), ("clone", clone.model, reads_histories(clone))):
+            if "shown histories" in attack.card.needs and not able:
                 raise UsageError(
                     f"attacks: {name} shows synthetic histories, and the {key} {model!r} reads none; "
                     f"leave {name} out, or name a {key} that reads histories (sasrec, stamp, gru4rec)"
                 )
-        assert isinstance(clone, SequentialSpec)
-        if settings.length > clone.max_length:
-            raise UsageError(
-                f"settings.{name}.length: {settings.length} items, but the clone reads a history's last "
-                f"{clone.max_length}; lower length or raise clone.max_length"
-            )

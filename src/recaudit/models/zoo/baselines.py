@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from recaudit.data.interactions import Interactions
-from recaudit.models.protocol import Recommender
+from recaudit.models.protocol import Recommender, of_type
 from recaudit.pipeline.run import Run
 from recaudit.vocabulary import Card
 
@@ -53,7 +53,6 @@ class Popularity(BaseModel):
 
     def fit(self, data: Interactions, run: Run) -> PopularityRecommender:
         """Count interactions; nothing in ``run`` changes the result."""
-        del run
         return PopularityRecommender(
             torch.from_numpy(data.popularity.astype(np.float32)), n_users=data.n_users
         )
@@ -68,8 +67,7 @@ class Popularity(BaseModel):
         self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
     ) -> PopularityRecommender:
         """Return the same counts for the users of ``histories``."""
-        del run, n_interactions
-        assert isinstance(fitted, PopularityRecommender)
+        fitted = of_type(PopularityRecommender, fitted)
         return PopularityRecommender(fitted.counts, n_users=histories.n_users)
 
 
@@ -120,7 +118,6 @@ class ItemKNN(BaseModel):
 
     def fit(self, data: Interactions, run: Run) -> ItemKNNRecommender:
         """Compute similarities; nothing in ``run`` changes the result."""
-        del run
         histories = data.matrix()
         by_item = histories.T.tocsr()
         norms = np.sqrt(data.popularity.astype(np.float64))
@@ -163,6 +160,5 @@ class ItemKNN(BaseModel):
         self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
     ) -> ItemKNNRecommender:
         """Return what scores by ``histories`` and the fitted similarities, as it does for any user."""
-        del run, n_interactions
-        assert isinstance(fitted, ItemKNNRecommender)
+        fitted = of_type(ItemKNNRecommender, fitted)
         return ItemKNNRecommender(fitted.similarity, histories.matrix())

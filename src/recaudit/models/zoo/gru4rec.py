@@ -72,7 +72,6 @@ class GRU4Rec(SequentialSpec):
 
         Smaller vectors begin with states near zero, whose lists are the popular items for longer.
         """
-        del n_users
         scale = self.embedding_size**-0.5
         names = ("shared",) if self.tables == "shared" else ("inputs", "outputs")
         items = {

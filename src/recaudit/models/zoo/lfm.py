@@ -15,7 +15,7 @@ from recaudit.errors import UsageError
 from recaudit.models.cold_start import FoldedExamples, fold_users, fresh_users
 from recaudit.models.factorization import NetworkRecommender
 from recaudit.models.networks import ItemTable, ItemVectors, Network
-from recaudit.models.protocol import Recommender
+from recaudit.models.protocol import Recommender, of_type
 from recaudit.models.sampling import Examples, LabelledPairs, RatedPairs
 from recaudit.models.training import GradientDescent, PairScores, Stopping, train
 from recaudit.pipeline.run import Run
@@ -204,7 +204,7 @@ class LFM(BaseModel):
         Raises:
             UsageError: where explicit feedback lacks ratings, or the fold-in diverges.
         """
-        assert isinstance(fitted, NetworkRecommender)
+        fitted = of_type(NetworkRecommender, fitted)
         explicit = self.feedback == "explicit"
         negatives = 0 if explicit else self.negatives
         targets = self._ratings(histories) if explicit else np.ones(len(histories.items), dtype=np.float32)

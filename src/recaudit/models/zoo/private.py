@@ -43,7 +43,7 @@ from recaudit.data.interactions import Interactions
 from recaudit.metrics.privacy import SMALLEST_DELTA, gaussian_scale
 from recaudit.models.accounting import noise_multiplier
 from recaudit.models.factorization import NetworkRecommender
-from recaudit.models.protocol import Recommender, TrainingLog
+from recaudit.models.protocol import Recommender, TrainingLog, of_type
 from recaudit.models.zoo.baselines import ItemKNN, ItemKNNRecommender
 from recaudit.models.zoo.lfm import LFMNetwork
 from recaudit.pipeline.run import Run
@@ -335,10 +335,8 @@ class PrivateLFM(BaseModel):
         self, fitted: Recommender, histories: Interactions, run: Run, *, n_interactions: int
     ) -> NetworkRecommender:
         """Estimate users whom ``fitted`` has never seen as it estimated its own; nothing here is random."""
-        del n_interactions
-        assert isinstance(fitted, NetworkRecommender)
-        assert isinstance(fitted.network, LFMNetwork)
-        items = fitted.network.items.learned().cpu().numpy().astype(np.float64)
+        network = of_type(LFMNetwork, of_type(NetworkRecommender, fitted).network)
+        items = network.items.learned().cpu().numpy().astype(np.float64)
         return self._served(items, histories, run.device, seconds=0.0)
 
     def restore(self, tensors: Mapping[str, Tensor], *, n_users: int, n_items: int) -> NetworkRecommender:

@@ -69,7 +69,6 @@ class SASRec(SequentialSpec):
         make_items: ItemVectorMaker = plain_items,
     ) -> SequenceNetwork:
         """Return vectors from N(0, 0.02²) and Glorot-uniform layers."""
-        del n_users
         items, positions = (
             nn.Parameter(torch.randn(n, self.embedding_size, generator=generator) * INITIAL_SCALE)
             for n in (n_items, self.max_length)

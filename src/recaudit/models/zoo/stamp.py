@@ -74,7 +74,6 @@ class STAMP(SequentialSpec):
         make_items: ItemVectorMaker = plain_items,
     ) -> SequenceNetwork:
         """Return vectors from N(0, 0.002²) and weights from N(0, 0.05²)."""
-        del n_users
         items = torch.randn(n_items, self.embedding_size, generator=generator) * VECTOR_SCALE
         return _STAMPNetwork(make_items("shared", nn.Parameter(items)), self.embedding_size, generator)
 
