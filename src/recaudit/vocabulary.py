@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 __all__ = [
     "AUXILIARY",
+    "AXES",
+    "BEST_FEATURE",
     "BLIND",
     "CANDIDATES",
     "CEILING",
@@ -115,14 +117,17 @@ BLIND, NULL = "blind: ", "null: "
 """What the names of rows begin with: a detector that looks at one plain feature; an attack's null control, the
 attack against a victim trained on none of the candidates."""
 
+BEST_FEATURE = "best single feature"
+"""The blind detector that is chosen, on a shadow model."""
+
 FEATURES = _cards(
     ("popular share", "popular share", "Share of popular items in the list."),
     ("seen item", "seen item", "Whether the list holds an item of the user’s history."),
     ("history length", "history length", "Number of items in the user’s history."),
     ("list constancy", "list constancy", "How much the list is one that others get too."),
     (
-        "best single feature",
-        "best single feature",
+        BEST_FEATURE,
+        BEST_FEATURE,
         "The best of these and of the features that the attacks read, chosen on one shadow model.",
     ),
 )
@@ -198,6 +203,20 @@ SERVINGS = _cards(
     ),
 )
 """The ways of serving strangers."""
+
+
+AXES: Mapping[str, str] = {
+    "k": "list length",
+    "known": "users known",
+    "auxiliary_share": "auxiliary data",
+    "mixed": "items mixed in",
+    "queries": "lists asked",
+    "serving": "strangers served",
+    "shadows": "shadow models",
+    "vectors": "vector length",
+    "variant": "defence",
+}
+"""The labels of those axes of grids that are not called by their names."""
 
 
 def row_card(name: str, cards: Mapping[str, Card]) -> Card:

@@ -292,7 +292,7 @@ def membership(grid, monkeypatch, paper) -> Grid:
             "metric": "auc",
             "users": "candidates",
             "shown": ["difference", "blind: popular share"],
-            "picture": "roc",
+            "plot": "roc",
         },
     )
     for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):

@@ -114,7 +114,7 @@ def test_the_metric_follows_an_axis_of_lengths() -> None:
         ({"metric": "auc"}, "metric: found 'auc', which base.threats [stealing] does not have"),
         ({"metric": "tpr@0.01"}, "metric: found 'tpr@0.01', which base.threats [stealing] does not have"),
         ({"users": "candidates"}, "users: found 'candidates', which base.threats [stealing] does not have"),
-        ({"picture": "roc"}, "picture: found 'roc', which base.threats [stealing] does not have"),
+        ({"plot": "roc"}, "plot: found 'roc', which base.threats [stealing] does not have"),
         ({"variants": {"none": {}}}, "variants: found none; no axis 'variant'"),
         ({"further": [{"title": "T", "metrics": ["list"]}]}, "further.0.metrics.0: "),
         ({"further": [{"title": "T", "metrics": ["agreement@k"]}]}, "further.0.metrics.0: "),
@@ -155,7 +155,7 @@ INFERS: dict[str, Any] = {
     "metric": "auc",
     "users": "candidates",
     "shown": ["stack", "blind: popular share"],
-    "picture": "frontier",
+    "plot": "frontier",
 }
 
 
@@ -220,7 +220,7 @@ def test_metrics_of_membership_inference(metric: str) -> None:
         ({"variants": {**INFERS["variants"], "short": {"k": [1]}}}, "variants.short.k"),
         (
             {"variants": {}, "axes": {"membership.serving": ["popular"]}},
-            "picture: frontier has a point a variant; there is no axis 'variant'",
+            "plot: frontier has a point a variant; there is no axis 'variant'",
         ),
     ],
 )

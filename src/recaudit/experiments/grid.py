@@ -87,10 +87,11 @@ class Grid(BaseModel):
             ``auxiliary`` stand beside the floor, whatever their place.
         further: tables beside the experiment's own.
         stands_for: by a data set of the grid, that of the paper whose published values stand beside it.
-        picture: how the figure is drawn, if at all: lines over the last axis, the last two axes as a
+        plot: how the figure is drawn, if at all: lines over the last axis, the last two axes as a
             heatmap, the last one across, ROC curves, or the metric over the victim's quality, a point a
             variant.
-        across: what the last axis is called in the picture.
+        across: what the last axis is called in the plot.
+        looks: colour, marker and dashes of attacks in plots, by attack; those of the paper.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -111,8 +112,9 @@ class Grid(BaseModel):
     shown: tuple[str, ...] = ()
     further: tuple[Further, ...] = ()
     stands_for: dict[str, str] = {}
-    picture: Literal["none", "lines", "heatmap", "roc", "frontier"] = "none"
+    plot: Literal["none", "lines", "heatmap", "roc", "frontier"] = "none"
     across: str = ""
+    looks: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _holds_together(self) -> "Grid":
@@ -145,7 +147,7 @@ class Grid(BaseModel):
         return self
 
     def _check_threat(self) -> None:
-        """See that attacks, metric, users and picture are of the grid's one threat."""
+        """See that attacks, metric, users and plot are of the grid's one threat."""
         if self.base.get("threats", ["stealing"]) not in (["stealing"], ["membership"]):
             raise ValueError(
                 f"base.threats: found {self.base['threats']!r}, expected [stealing] or [membership]"
@@ -159,12 +161,12 @@ class Grid(BaseModel):
         for key, value, fits in (
             ("metric", self.metric, known == self.infers),
             ("users", self.users, (self.users == "candidates") == self.infers),
-            ("picture", self.picture, self.infers or self.picture not in ("roc", "frontier")),
+            ("plot", self.plot, self.infers or self.plot not in ("roc", "frontier")),
         ):
             if not fits:
                 raise ValueError(f"{key}: found {value!r}, which base.threats [{threat}] does not have")
-        if self.picture == "frontier" and VARIANT not in self.axes:
-            raise ValueError(f"picture: frontier has a point a variant; there is no axis {VARIANT!r}")
+        if self.plot == "frontier" and VARIANT not in self.axes:
+            raise ValueError(f"plot: frontier has a point a variant; there is no axis {VARIANT!r}")
 
     @property
     def attacks(self) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from functools import cached_property
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from recaudit.vocabulary import NOT_AVAILABLE
+
 __all__ = ["COLUMNS", "SCHEMA", "Figure", "Figures"]
 
 
@@ -45,6 +47,11 @@ class Figure(BaseModel):
     threat: str = "stealing"
     serving: str | None = None
     published: float | None = None
+
+    @property
+    def missing(self) -> str:
+        """Why there is no value: a figure without seeds was not measured."""
+        return NOT_AVAILABLE if self.seeds else "not measured"
 
 
 SCHEMA = pl.Schema(

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from recaudit.report.index import Figure
-from recaudit.vocabulary import NOT_AVAILABLE, NOT_MEASURED, Form, metric_of
+from recaudit.vocabulary import NOT_MEASURED, Form, metric_of
 
 __all__ = [
     "Cell",
@@ -50,6 +50,7 @@ class Cell:
         below: further lines.
         figure: the figure that the cell shows, where it shows one.
         words: whether the text may break, as numbers may not.
+        strong: whether the value stands out from those below.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Cell:
     below: tuple[str, ...] = ()
     figure: Figure | None = None
     words: bool = False
+    strong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ def cell_of(figure: Figure | None, form: Form | None = None) -> Cell:
     if figure is None:
         return Cell(text=NOT_MEASURED)
     if figure.value is None:
-        return Cell(text=NOT_AVAILABLE, figure=figure)
+        return Cell(text=figure.missing, figure=figure)
     metric = metric_of(figure.metric)
     form = form or metric.form
     same = metric.spread and figure.low == figure.high
@@ -197,16 +199,16 @@ def _markdown_line(cells: Sequence[str]) -> str:
 def _markdown_cells(line: Line) -> Iterator[str]:
     mark = {"": "", "reference": "*", "strongest": "**"}[line.emphasis]
     for place, cell in enumerate(line.cells):
-        text = escaped(cell.text)
-        said = f"{mark}{text}{mark}" if place == 0 and text else text
-        said += f" · *{escaped(cell.beside)}*" if cell.beside else ""
+        around = "**" if cell.strong else mark if place == 0 and cell.text else ""
+        said = f"{around}{escaped(cell.text)}{around}"
         said += f" ({cell.interval})" if cell.interval else ""
+        said += f" · *{escaped(cell.beside)}*" if cell.beside else ""
         yield "<br>".join([said, *map(escaped, cell.below)])
 
 
 def _text(cell: Cell, *, beside: bool) -> Text:
     """Return a cell for a terminal, its interval ``beside`` the value or below it."""
-    text = Text(cell.text)
+    text = Text().append(cell.text, style="bold" if cell.strong else "")
     if cell.beside:
         text.append(f" {cell.beside}", style="italic cyan")
     if cell.interval:
@@ -302,7 +304,9 @@ class _Stacked:
             if section.title:
                 yield Text(section.title, style="bold underline")
             for line in section.lines:
-                yield Text(line.cells[0].text, style="bold")
+                yield Text.assemble(
+                    (f"{self.table.columns[0].heading}: ", "dim"), (line.cells[0].text, "bold")
+                )
                 yield Padding(self._block(line, options.max_width - 2), (0, 0, 0, 2))
 
     def _block(self, line: Line, width: int) -> RichTable:

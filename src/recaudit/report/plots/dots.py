@@ -1,4 +1,4 @@
-"""A chart of dots with intervals: a line a row, a marker a group of users."""
+"""Dots with intervals, a line a row: an audit's figures by group of users, and an experiment's by cell."""
 
 import math
 import textwrap
@@ -9,15 +9,39 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
+from recaudit.experiments.grid import Cell
+from recaudit.report.experiment import Experiment
 from recaudit.report.index import Figure
-from recaudit.report.plots.style import BAND, FIRST, INK, MUTED, PAPER, RULE, SECOND, THIRD, canvas_of, svg
+from recaudit.report.plots.style import (
+    BAND,
+    BLUE,
+    CHANCE_DASHES,
+    GREEN,
+    INK,
+    MUTED,
+    PAPER,
+    REFERENCE_DASHES,
+    RULE,
+    VERMILION,
+    WIDTH,
+    Look,
+    canvas_of,
+    columns_of,
+    diamonds,
+    legend_line,
+    limit_of,
+    plain_frame,
+    reference_lines,
+    svg,
+    title_of,
+)
 from recaudit.report.views import Stealing
 from recaudit.vocabulary import CEILING, FLOOR, PERCENT, REFERENCES, VICTIM
 
-__all__ = ["agreement_plot", "recall_plot"]
+__all__ = ["agreement_plot", "draw_dots", "recall_plot"]
 
 # Marker, colour and whether it is filled, by users; others are filled circles of the first colour.
-_LOOKS = {"queried": ("D", SECOND, False), "unseen": ("s", THIRD, True)}
+_LOOKS = {"queried": ("D", VERMILION, False), "unseen": ("s", GREEN, True)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +109,7 @@ def _rows(stealing: Stealing, rows: Sequence[str]) -> list[_Row]:
 
 
 def _of_users(stealing: Stealing, rows: Sequence[str], metric: str, users: str, name: str) -> _Series:
-    marker, colour, filled = _LOOKS.get(users, ("o", FIRST, True))
+    marker, colour, filled = _LOOKS.get(users, ("o", BLUE, True))
     figures = tuple(stealing.find(row, metric, users) for row in rows)
     return _Series(name=name, marker=marker, colour=colour, filled=filled, figures=figures)
 
@@ -185,10 +209,77 @@ def _legend(canvas: Canvas, series: _Series, at: tuple[int, int], size: tuple[in
 
 
 def _in_words(rows: Sequence[_Row], series: Sequence[_Series]) -> str:
-    """Return what the picture shows as text, for those who do not see it."""
+    """Return what the plot shows as text, for those who do not see it."""
     lines = []
     for place, row in enumerate(rows):
         values = [(one.name.partition(":")[0], one.figures[place]) for one in series]
         said = [f"{PERCENT.text(figure.value)} for {name}" for name, figure in values if figure is not None]
         lines.append(f"{row.label}: {', '.join(said) or 'not available'}")
     return "; ".join(lines) + "."
+
+
+def draw_dots(experiment: Experiment) -> Canvas:
+    """Return a panel a cell: a row an attack, ours with intervals, published values as hollow diamonds.
+
+    The floor and the ceiling are dashed lines in the light bands of their intervals.
+    """
+    cells, attacks = experiment.cells, (*experiment.beside, *experiment.attacks)
+    columns = columns_of(len(experiment.groups[0].cells), len(cells))
+    rows = math.ceil(len(cells) / columns)
+    canvas = Canvas(figsize=(WIDTH, rows * (0.24 * len(attacks) + 0.38) + 0.75), layout="constrained")
+    panels = canvas.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    limit = limit_of(experiment.shown)
+    for panel, cell in zip(panels, cells, strict=False):
+        _dots_panel(panel, experiment, cell)
+        panel.set_title(title_of(experiment, experiment.said(cell)), color=INK)
+        panel.set_xlim(0, limit)
+    for panel in panels[len(cells) :]:
+        panel.set_axis_off()
+    canvas.supxlabel(experiment.measure, fontsize=8)
+    handles = [legend_line("ours, 95 % interval", Look(BLUE, "o", "solid"))]
+    if experiment.has_published:
+        handles.append(legend_line("published", Look(VERMILION, "D", "none", hollow=True)))
+    handles += reference_lines(experiment)
+    canvas.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    return canvas
+
+
+def _dots_panel(panel: Axes, experiment: Experiment, cell: Cell) -> None:
+    attacks = (*experiment.beside, *experiment.attacks)
+    plain_frame(panel, "x")
+    panel.set_yticks(range(len(attacks)), [experiment.name_of(row) for row in attacks])
+    panel.set_ylim(len(attacks) - 0.4, -0.6)
+    panel.tick_params(axis="y", length=0)
+    for row in (FLOOR, CEILING) if experiment.compared else ():
+        figure = experiment.find(row, cell)
+        if figure.value is not None:
+            panel.axvline(figure.value, color=MUTED, linewidth=1.2, linestyle=REFERENCE_DASHES[row], zorder=1)
+        if figure.low is not None and figure.high is not None:
+            panel.axvspan(figure.low, figure.high, color=MUTED, alpha=0.13, linewidth=0, zorder=0.5)
+    if experiment.chance is not None:
+        panel.axvline(experiment.chance, color=MUTED, linewidth=1.2, linestyle=CHANCE_DASHES, zorder=1)
+    for place, row in enumerate(attacks):
+        colour = BLUE if row in experiment.attacks else MUTED
+        _dot(panel, place, experiment.find(row, cell), colour)
+
+
+def _dot(panel: Axes, place: int, figure: Figure, colour: str) -> None:
+    """Draw ours with its interval, and the published value below it where there is one."""
+    y = place - (0.0 if figure.published is None else 0.17)
+    if figure.published is not None:
+        diamonds(panel, [figure.published], [place + 0.17], VERMILION)
+    if figure.value is None:
+        panel.annotate(
+            figure.missing,
+            (0.02, y),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=MUTED,
+            fontsize=7,
+            style="italic",
+            bbox={"facecolor": "white", "linewidth": 0, "pad": 0.8},
+        )
+        return
+    if figure.low is not None and figure.high is not None:
+        panel.hlines(y, figure.low, figure.high, color=colour, linewidth=1.6, zorder=2)
+    panel.plot([figure.value], [y], "o", color=colour, markersize=4.5, zorder=3, clip_on=False)

@@ -1,4 +1,4 @@
-"""An experiment's tables and pictures, from invented results: they are no measurement of anything."""
+"""An experiment's tables and plots, from invented results: they are no measurement of anything."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from rich.console import Console
 from recaudit.errors import UsageError
 from recaudit.experiments.grid import Grid, narrowed
 from recaudit.experiments.papers import grid_names, load_grid
-from recaudit.report.experiment_figures import draw
-from recaudit.report.experiment_tables import markdown_table, terminal_table
+from recaudit.report.paper import markdown_of, tables, terminal_of
+from recaudit.report.plots import draw
 
 _SETTING = {
     "data": "ml-1m",
@@ -71,19 +71,23 @@ def results(grid: Grid, without: Callable[[str, Any], bool] = lambda attack, lab
     return pl.DataFrame(rows, schema=_SCHEMA | own)
 
 
+def markdown_table(frame: pl.DataFrame, grid: Grid) -> str:
+    return markdown_of(tables(frame, grid))
+
+
 def printed(frame: pl.DataFrame, grid: Grid, width: int = 100) -> list[str]:
     console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
-        console.print(terminal_table(frame, grid))
+        console.print(terminal_of(tables(frame, grid)))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
 def cells(text: str) -> list[list[list[str]]]:
     """Return a Markdown text's tables as rows of cells."""
-    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    blocks = [block for block in text.split("\n\n") if block.startswith("|")]
     return [
-        [line.strip("| ").split(" | ") for line in table.splitlines() if not line.startswith("|---")]
-        for table in tables
+        [line.strip("| ").split(" | ") for line in block.splitlines() if not line.startswith("|---")]
+        for block in blocks
     ]
 
 
@@ -100,26 +104,14 @@ STEALING = [name for name in grid_names() if name.startswith("zhu2023/")]
 TABLE, LENGTHS, MODELS = (load_grid(f"zhu2023/{name}") for name in ("table4", "figure2", "figure6"))
 
 
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.mark.skipif(not (DOCS / "reproduction.md").is_file(), reason="the documents are not here")
-@pytest.mark.parametrize("name", STEALING)
-def test_the_committed_page_has_the_tables_that_its_figures_give(name: str) -> None:
-    if f"`recaudit reproduce {name}`" not in (DOCS / "reproduction.md").read_text("utf-8"):
-        pytest.skip(f"{name} is not on the page yet")
-    frame = pl.read_parquet(DOCS / "reproduction" / "results.parquet").filter(experiment=name)
-    assert markdown_table(frame, load_grid(name)) in (DOCS / "reproduction.md").read_text("utf-8")
-
-
 def test_a_table_shows_every_figure_of_the_frame_in_its_place() -> None:
     frame = results(TABLE)
-    tables = cells(markdown_table(frame, TABLE))
-    names = {"popular list": "popularity", "target’s Recall@50": "victim"}
-    assert len(tables) == 3
-    for data, table in zip(("ml-1m", "ta-feng", "steam"), tables, strict=True):
+    found = cells(markdown_table(frame, TABLE))
+    names = {"popular list": "popularity", "victim’s Recall@50": "victim"}
+    assert len(found) == 3
+    for data, table in zip(("ml-1m", "ta-feng", "steam"), found, strict=True):
         assert table[0] == ["attack", "bpr", "ncf", "lmf"]
-        expected = ["popular list", *TABLE.attacks, "retrained", "target’s Recall@50"]
+        expected = ["popular list", *TABLE.attacks, "retrained", "victim’s Recall@50"]
         assert [row[0] for row in table[1:-1]] == expected
         for row in table[1:-1]:
             attack = names.get(row[0], row[0])
@@ -128,8 +120,8 @@ def test_a_table_shows_every_figure_of_the_frame_in_its_place() -> None:
 
 def test_a_figure_has_a_row_a_value_and_a_column_an_attack() -> None:
     frame = results(LENGTHS)
-    tables = cells(markdown_table(frame, LENGTHS))
-    for victim, table in zip(("bpr", "ncf", "lmf"), tables, strict=True):
+    found = cells(markdown_table(frame, LENGTHS))
+    for victim, table in zip(("bpr", "ncf", "lmf"), found, strict=True):
         assert [row[0] for row in table] == ["list length", *(str(k) for k in range(10, 101, 10))]
         rows = ["popularity", *LENGTHS.attacks, "retrained", "victim"]
         for k, row in zip(range(10, 101, 10), table[1:], strict=True):
@@ -140,7 +132,7 @@ def test_a_figure_has_a_row_a_value_and_a_column_an_attack() -> None:
 def test_a_heatmaps_floor_stands_beside_every_clone() -> None:
     frame = results(MODELS)
     (table,) = cells(markdown_table(frame, MODELS))
-    assert table[0][:3] == ["target", "clone", "popular list"]
+    assert table[0][:3] == ["victim", "clone", "popular list"]
     assert len(table) == 10
     for target, clone, floor, *rest in table[1:]:
         assert floor == figure(frame, "popularity", victim=target, clone=clone)
@@ -209,23 +201,25 @@ def test_the_terminal_table_fits_and_cuts_nothing_off(name: str, width: int) -> 
         assert f"{low:.3f}–{high:.3f}" in text
 
 
-def test_many_cells_turn_into_rows_where_columns_do_not_fit() -> None:
+def test_many_cells_turn_into_blocks_where_columns_do_not_fit() -> None:
     frame = results(LENGTHS)
-    wide = [" ".join(line.split()) for line in printed(frame, LENGTHS, 100)]
-    assert "length list QSD PTD PTQ PTA PTAQ retrained seeds" in wide
+    wide = [" ".join(line.split()) for line in printed(frame, LENGTHS, 150)]
+    assert (
+        sum(line.startswith("list length popular list QSD PTD PTQ PTA PTAQ retrained") for line in wide) == 3
+    )
     narrow = [" ".join(line.split()) for line in printed(frame, LENGTHS, 80)]
-    assert "list length attack ours 95 % interval seeds" in narrow
     assert sum(line.startswith("PTAQ 0.") for line in narrow) == 30
+    assert narrow.count("list length: 10") == 3
 
 
-def test_ours_stands_beside_published_above_its_interval() -> None:
+def test_ours_stands_beside_published_with_its_interval() -> None:
     grid = narrowed(TABLE, {"data": ["ml-1m"], "victim": ["bpr"]}, 2)
     frame = results(grid)
     lines = [" ".join(line.split()) for line in printed(frame, grid)]
     row = frame.filter(attack="PTAQ", users="unqueried").row(0, named=True)
-    at = lines.index(f"PTAQ {row['value']:.3f} {row['published']:.4f}")
-    assert lines[at + 1] == f"({row['low']:.3f}–{row['high']:.3f})"
-    assert "attack 2 seeds" in lines
+    interval = f"({row['low']:.3f}–{row['high']:.3f})"
+    assert f"PTAQ {row['value']:.3f} {row['published']:.4f} {interval}" in lines
+    assert "seeds 2" in lines
 
 
 def test_names_stay_names() -> None:
@@ -339,7 +333,7 @@ def test_a_failure_leaves_the_earlier_picture(tmp_path: Path) -> None:
     kept = earlier[0].read_bytes()
     earlier[2].unlink()
     earlier[2].mkdir()  # the PDF cannot take its place
-    with pytest.raises(UsageError, match="cannot write the picture"):
+    with pytest.raises(UsageError, match="cannot write the plot"):
         draw(results(grid).with_columns(value=pl.lit(0.5)), grid, tmp_path)
     assert earlier[0].read_bytes() == kept
     assert not list(tmp_path.glob(".*"))
