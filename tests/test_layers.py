@@ -21,6 +21,7 @@ BASE = (
     "vocabulary",
 )  # these import nothing else of ours; everybody may import them
 LAYERS = (  # from left to right
+    "figures",
     "validation",
     "plugins",
     "pipeline",
@@ -257,6 +258,7 @@ def loaded(modules: str) -> set[str]:
             "recaudit.experiments.papers",
             {"torch", "matplotlib.pyplot"},
         ),
+        ("recaudit.cli.runs recaudit.cli.stores recaudit.pipeline.keys recaudit.pipeline.store", {"torch"}),
         ("recaudit.pipeline.pools.ray", {"ray"}),
     ],
 )

@@ -104,7 +104,7 @@ def test_the_metric_follows_an_axis_of_lengths() -> None:
         ({"axes": {"a.k": [1], "b.k": [2]}, "seeds_of": []}, "axes: found a.k, b.k; no two may end alike"),
         ({"axes": {"attack": ["PTD"]}, "seeds_of": []}, "axes: found attack"),
         ({"axes": {"split": ["even"]}, "seeds_of": []}, "axes.split: would take the place of the base's"),
-        ({"axes": {"attacks.n": [1]}, "seeds_of": []}, "axes.attacks.n: the base's 'attacks' is"),
+        ({"axes": {"attacks.n": [1]}, "seeds_of": []}, "axes.attacks.n: 'attacks' is"),
         ({"base": {"attacks": ["PTD"], "seeds": 3}}, "base.seeds: the grid's own seeds"),
         ({"base": {"attacks": "PTD,PTQ"}}, "base.attacks: expected a list of names, found 'PTD,PTQ'"),
         ({"base": {}}, "base.attacks: expected a list of names, found None"),
@@ -120,8 +120,8 @@ def test_the_metric_follows_an_axis_of_lengths() -> None:
         ({"further": [{"title": "T", "metrics": ["agreement@k"]}]}, "further.0.metrics.0: "),
         (
             {"further": [{"title": "T", "metrics": ["lists"], "rows": ["victim", "QSD50"]}]},
-            "further: 'T' has the row 'QSD50'; there are PTD, X a+b, X a+c, popularity, retrained, victim, "
-            "constant, auxiliary",
+            "further: 'T' has the row 'QSD50'; there are PTD, X a+b, X a+c, popularity, constant, "
+            "auxiliary, retrained, victim",
         ),
         ({"seeds": 0}, "seeds: "),
         ({"users": "everybody"}, "users: "),
@@ -211,7 +211,7 @@ def test_metrics_of_membership_inference(metric: str) -> None:
         ({"variants": {}}, "variants: found nothing; the axis 'variant' names none, short, strong"),
         (
             {"variants": {**INFERS["variants"], "strong": {"victim": "bpr", "victim.model.x": 1}}},
-            "variants.strong.victim.model.x: the base's 'model' is 'bpr', which has no keys inside",
+            "variants.strong.victim.model.x: 'model' is 'bpr', which has no keys inside",
         ),
         (
             {"variants": {**INFERS["variants"], "short": {"membership": "x"}}},

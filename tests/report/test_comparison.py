@@ -2,8 +2,8 @@
 
 import pytest
 
+from recaudit.figures import Figure
 from recaudit.report.comparison import one_list_for_all, without_attack
-from recaudit.report.index import Figure
 
 
 def planted(value: float | None, low: float | None = None, high: float | None = None) -> Figure:

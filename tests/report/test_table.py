@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from recaudit.report.index import Figure
+from recaudit.figures import Figure
 from recaudit.report.table import (
     Cell,
     Column,

@@ -47,7 +47,7 @@ class HowToRun:
     out: str | None = None
     """Folder for the result; named after data, victim and spec by default."""
     store: str | None = None
-    """Folder that keeps finished stages, which several audits may share; `store` in --out by default."""
+    """Folder that keeps finished nodes, which several audits may share; `store` in --out by default."""
     fail_over: Annotated[tuple[str, ...], Several] = ()
     """Exit with 1 where an attack's figure is over a limit: on unqueried users, such as agreement@50=0.6; on
     members and strangers under the first way of serving, such as tpr@0.01=0.1 or auc=0.6."""
@@ -77,7 +77,7 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     """Audit a recommender for model stealing and membership inference.
 
     Trains a victim (or takes one), attacks it as a black box, and writes figures.csv, result.json and
-    report.html. A killed audit goes on from its last finished stage when it is started again.
+    report.html. A killed audit goes on from its last finished node when it is started again.
 
     Args:
         spec: YAML file with the audit's settings; flags go over it, and --set over both.

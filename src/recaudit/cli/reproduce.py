@@ -48,7 +48,7 @@ class ReproduceOptions:
     device: str = "cpu"
     """cpu, cuda or mps."""
     store: Folder | None = None
-    """Folder that keeps finished stages; $RECAUDIT_STORE or recaudit-store by default."""
+    """Folder that keeps finished nodes; $RECAUDIT_STORE or recaudit-store by default."""
     out: Folder | None = None
     """Folder for results.parquet, results.csv and plots; results/NAME by default."""
 
@@ -57,7 +57,7 @@ class ReproduceOptions:
 def reproduce(name: str | None = None, /, *, options: ReproduceOptions = ReproduceOptions()) -> None:  # noqa: D417
     """Run an experiment, or what is left of it, and show ours beside the published values.
 
-    A run that is stopped or killed loses no finished stage: the same command goes on from there.
+    A run that is stopped or killed loses no finished node: the same command goes on from there.
 
     Args:
         name: The experiment, such as zhu2023/table4; `recaudit reproduce list` names them all.
@@ -102,7 +102,7 @@ def list_experiments(*, left: bool = False, store: Folder | None = None) -> None
     Args:
         left: Also plan them against the store and tell what is left to compute, in this machine's seconds; it
             loads the data, which takes a minute.
-        store: Folder of finished stages, for --left; $RECAUDIT_STORE or recaudit-store by default.
+        store: Folder of finished nodes, for --left; $RECAUDIT_STORE or recaudit-store by default.
     """
     from recaudit.experiments.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
 
@@ -124,7 +124,7 @@ def list_experiments(*, left: bool = False, store: Folder | None = None) -> None
         table.add_row(name, grid.title, str(len(grid.cells())), " to ".join(several), cost, *more)
     output.print(table)
     output.say(
-        "Core time is what all stages of an experiment took when the committed results were measured. "
+        "Core time is what all nodes of an experiment took when the committed results were measured. "
         "--only and --seeds make an experiment smaller."
     )
 

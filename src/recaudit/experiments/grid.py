@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 
 from recaudit.errors import UsageError
 from recaudit.experiments.further import Further, Users, check_rows
+from recaudit.validation import laid_in
 
 __all__ = ["Cell", "FewerSeeds", "Further", "Grid", "narrowed", "parse_only"]
 
@@ -70,7 +71,7 @@ class Grid(BaseModel):
         name: paper and experiment, such as ``zhu2023/table4``.
         title: what the experiment asks.
         source: where the paper has it.
-        core_hours: what all its stages took on one core when they were measured, shared stages among them.
+        core_hours: what all its nodes took on one core when they were measured, shared nodes among them.
         remarks: what the paper leaves unsaid, and what was chosen.
         found: what came out, in words.
         base: plain values of an audit's spec that all cells share; ``attacks`` is a list. ``threats`` names
@@ -216,17 +217,14 @@ def _spelled_out(key: str, value: Any) -> Any:
 
 
 def _lay(values: dict[str, Any], dotted: str, value: Value, *, where: str) -> None:
-    """Put ``value`` at a dotted key, into nested mappings that are made where there are none."""
-    if dotted in ALONE:
-        dotted = f"{dotted}.{ALONE[dotted]}"
-    *path, last = dotted.split(".")
+    """Put ``value`` at a dotted key of a spec, in the place of no mapping."""
+    path = (f"{dotted}.{ALONE[dotted]}" if dotted in ALONE else dotted).split(".")
+    there: Any = values
     for part in path:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise ValueError(f"{where}.{dotted}: the base's {part!r} is {values!r}, which has no keys inside")
-    if isinstance(values.get(last), dict):
-        raise ValueError(f"{where}.{dotted}: would take the place of the base's {values[last]!r}")
-    values[last] = value
+        there = there.get(part) if isinstance(there, Mapping) else None
+    if isinstance(there, Mapping):
+        raise UsageError(f"{where}.{dotted}: would take the place of the base's {there!r}")
+    laid_in(values, path, value, alone=ALONE, where=f"{where}.{dotted}")
 
 
 def _meant(fewer: FewerSeeds, labels: Mapping[str, Value]) -> bool:
@@ -283,7 +281,7 @@ def narrowed(grid: Grid, only: Mapping[str, Sequence[str]], seeds: int | None) -
     changes: dict[str, Any] = {"base": base, "axes": axes, "seeds_of": tuple(_still_meant(grid, axes))}
     changes["further"] = tuple(_still_shown(grid.further, gone))
     changes["shown"] = tuple(row for row in grid.shown if row not in gone)
-    if grid.infers:  # what is judged stays, as one stage judges all attacks
+    if grid.infers:  # there, the attacks are those that are shown
         changes["shown"] = attacks
     if VARIANT in axes:
         changes["variants"] = {name: grid.variants[str(name)] for name in axes[VARIANT]}

@@ -18,7 +18,7 @@ __all__ = ["results"]
 
 
 def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
-    """Return the figures of all cells over the seeds that are finished; it computes no stage.
+    """Return the figures of all cells over the seeds that are finished; it computes no node.
 
     A cell's rows have its values on the axes; an axis that is none of ``COLUMNS`` gets a column behind them.
     A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from recaudit.report.index import Figure
+from recaudit.figures import Figure
 
 __all__ = ["one_list_for_all", "without_attack"]
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from recaudit.errors import UsageError
 from recaudit.experiments.grid import Cell, Grid
-from recaudit.report.index import Figure, Figures
+from recaudit.figures import Figure, Figures
 from recaudit.report.result import Curve
 from recaudit.vocabulary import (
     AUXILIARY,

@@ -14,9 +14,9 @@ from rich.text import Text
 from recaudit.experiments.grid import Cell, Further, Grid
 from recaudit.experiments.papers import Paper
 from recaudit.experiments.table import made_by
+from recaudit.figures import Figure
 from recaudit.report.comparison import one_list_for_all, without_attack
 from recaudit.report.experiment import TAIL, Experiment, Group, arranged, interval
-from recaudit.report.index import Figure
 from recaudit.report.table import Cell as Place
 from recaudit.report.table import Column, Line, Section, Table, cell_of, markdown, terminal, words
 from recaudit.vocabulary import (

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from recaudit.figures import Figure
 from recaudit.report.comparison import one_list_for_all, without_attack
-from recaudit.report.index import Figure
 from recaudit.report.result import Result
 from recaudit.report.views import Served, Stealing, non_members, served
 from recaudit.vocabulary import (

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from recaudit.report.index import Figure
+from recaudit.figures import Figure
 from recaudit.report.result import Result
 from recaudit.report.sentences import estimate, notes, setting
 from recaudit.report.table import Cell, Column, Line, Section, Table, cell_of, escaped, words

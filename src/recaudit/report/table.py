@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from recaudit.report.index import Figure
+from recaudit.figures import Figure
 from recaudit.vocabulary import NOT_MEASURED, Form, metric_of
 
 __all__ = [

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from recaudit.figures import COLUMNS, Figure, Figures
 from recaudit.files import whole_file
-from recaudit.report.index import COLUMNS, Figure, Figures
 from recaudit.report.result import Result
 from recaudit.report.sentences import (
     best_feature,

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from recaudit.experiments.grid import Cell
+from recaudit.figures import Figure
 from recaudit.report.experiment import Experiment
-from recaudit.report.index import Figure
 from recaudit.report.plots.style import (
     BAND,
     BLUE,

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from recaudit.experiments.grid import VARIANT, Cell
+from recaudit.figures import Figure
 from recaudit.report.experiment import JUDGED, TAIL, Experiment
-from recaudit.report.index import Figure
 from recaudit.report.plots.style import (
     BLUE,
     CHANCE_DASHES,

@@ -10,8 +10,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure as Canvas
 
+from recaudit.figures import Figure
 from recaudit.report.experiment import Experiment, Group, interval
-from recaudit.report.index import Figure
 from recaudit.report.plots.style import INK, MUTED, RULE, WIDTH, columns_of, limit_of, title_of
 from recaudit.vocabulary import CEILING, DECIMALS, FLOOR
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from recaudit.figures import Figure
 from recaudit.report.experiment import Experiment, Group
-from recaudit.report.index import Figure
 from recaudit.report.plots.style import (
     CHANCE_DASHES,
     INK,

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from recaudit.errors import UsageError
+from recaudit.figures import Figure
 from recaudit.files import whole_file
 from recaudit.report.experiment import Experiment
-from recaudit.report.index import Figure
 from recaudit.vocabulary import AUXILIARY, BLIND, CEILING, CONSTANT, FEATURES, FLOOR, VICTIM, printable
 
 __all__ = [

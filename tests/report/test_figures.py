@@ -3,8 +3,8 @@ from typing import Any
 
 import polars as pl
 
+from recaudit.figures import COLUMNS, Figures
 from recaudit.report import Result
-from recaudit.report.index import COLUMNS, Figures
 
 
 def test_every_figure_is_found_by_its_place(both_result: Result) -> None:
