@@ -37,6 +37,7 @@ __all__ = [
     "printable",
     "row_card",
     "serving_card",
+    "several",
 ]
 
 NEEDS = ("histories", "auxiliary", "lists", "shadows")
@@ -442,6 +443,11 @@ def number(value: int | float | None, digits: int = 0) -> str:
         return NOT_AVAILABLE
     text = f"{value:,.{digits}f}"
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def several(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 seed``, ``5 seeds``."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:

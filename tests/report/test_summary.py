@@ -82,7 +82,7 @@ def test_no_leak_is_said(both_values: dict[str, Any]) -> None:
     for figure in both_values["figures"]:
         if figure["metric"] in ("auc", "tpr@0.01"):
             figure |= {"value": 0.5, "low": 0.0, "high": 0.6}
-    assert "no leak was found" in summary(parse_result(both_values)).leaks[1]
+    assert "No leak was found" in summary(parse_result(both_values)).leaks[1]
 
 
 def test_json_has_full_precision_and_what_is_better(both_values: dict[str, Any]) -> None:

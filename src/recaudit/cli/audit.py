@@ -1,4 +1,4 @@
-"""``recaudit audit``: one setting, from a spec and flags to tables, pictures and an exit code."""
+"""``recaudit audit``: one setting, from a spec and flags to tables, plots and an exit code."""
 
 import json
 import math

@@ -170,7 +170,7 @@ def page(*, paper: str = "zhu2023", results: Folder = Path("results"), out: Fold
         paper: The paper whose experiments are shown.
         results: Folder of newer results, NAME/results.parquet for each experiment, as recaudit reproduce
             leaves them; what it lacks stays as the table has it.
-        out: Folder for the page and the folder of its table and pictures: reproduction.md and reproduction,
+        out: Folder for the page and the folder of its table and plots: reproduction.md and reproduction,
             and for the paper on membership membership-reproduction.md and membership-reproduction.
     """
     from recaudit.experiments.papers import STATISTICS, grid_names, load_grid, load_paper  # noqa: PLC0415

@@ -9,7 +9,7 @@ from rich.table import Table
 from recaudit.cli.console import Output
 from recaudit.cli.stores import open_store
 from recaudit.errors import UsageError, nearest
-from recaudit.vocabulary import printable
+from recaudit.vocabulary import printable, several
 
 __all__ = ["runs_app"]
 
@@ -42,7 +42,7 @@ def list_nodes(*, store: Path | None = None, kind: str | None = None) -> None:
             finished = node.created.replace("T", " ")
             table.add_row(*map(printable, about), finished, f"{node.elapsed:.1f}", _size(node.size))
     output.print(table)
-    output.say(f"{number} node{'' if number == 1 else 's'}, {_size(size)}")
+    output.say(f"{several(number, 'node')}, {_size(size)}")
 
 
 @runs_app.command

@@ -18,7 +18,7 @@ from recaudit.figures import Figure
 from recaudit.report.comparison import one_list_for_all, without_attack
 from recaudit.report.experiment import TAIL, Experiment, Group, arranged, interval
 from recaudit.report.table import Cell as Place
-from recaudit.report.table import Column, Line, Section, Table, cell_of, markdown, terminal, words
+from recaudit.report.table import Table, cell_of, markdown, table_of, terminal, words
 from recaudit.vocabulary import (
     AUXILIARY,
     CEILING,
@@ -147,7 +147,7 @@ def counts_table(frame: pl.DataFrame) -> Table:
         )
         for row in frame.iter_rows(named=True)
     ]
-    return _table("", ("data", "kept", *names, "sparsity"), lines, words_first=2)
+    return table_of("", ("data", "kept", *names, "sparsity"), lines, words_first=2)
 
 
 def render_page(
@@ -199,7 +199,7 @@ def _own_table(experiment: Experiment, group: Group, notes: tuple[str, ...]) -> 
     if by_attack:
         matrix = list(zip(*matrix, strict=True))
     headings = [place.text for place in matrix[0]]
-    return _table(group.label, headings, matrix[1:], words_first=len(inner), notes=notes)
+    return table_of(group.label, headings, matrix[1:], words_first=len(inner), notes=notes)
 
 
 def _further(experiment: Experiment, table: Further, group: Group) -> Table:
@@ -219,29 +219,13 @@ def _further(experiment: Experiment, table: Further, group: Group) -> Table:
         )
         for name, line in named
     ]
-    return _table(title, headings, lines)
+    return table_of(title, headings, lines)
 
 
 def _heading(experiment: Experiment, table: Further, group: Group, cell: Cell, metric: str) -> str:
     if len(table.metrics) == 1:
         return experiment.heading(cell)
     return metric if len(group.cells) == 1 else f"{experiment.heading(cell)}: {metric}"
-
-
-def _table(
-    title: str,
-    headings: Sequence[str],
-    lines: Sequence[tuple[Place, ...]],
-    *,
-    words_first: int = 1,
-    notes: tuple[str, ...] = (),
-) -> Table:
-    columns = (
-        Column(heading=heading, align="left" if place < words_first else "right")
-        for place, heading in enumerate(headings)
-    )
-    section = Section(lines=tuple(Line(cells=cells) for cells in lines))
-    return Table(title=title, columns=tuple(columns), sections=(section,), notes=notes)
 
 
 def _place(experiment: Experiment, row: str, cell: Cell) -> Place:

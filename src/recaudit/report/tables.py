@@ -1,6 +1,7 @@
 """The tables of an audit, each once for terminal, Markdown and page; and all figures as CSV."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -19,7 +20,18 @@ from recaudit.report.sentences import (
     setting,
     stealing_verdict,
 )
-from recaudit.report.table import Cell, Column, Emphasis, Line, Section, Table, cell_of, escaped, shown, words
+from recaudit.report.table import (
+    Cell,
+    Column,
+    Emphasis,
+    Line,
+    Table,
+    cell_of,
+    escaped,
+    shown,
+    table_of,
+    words,
+)
 from recaudit.report.table import markdown as as_markdown
 from recaudit.report.table import terminal as as_terminal
 from recaudit.report.views import COSTS, KNOWN, Served, Stealing, served
@@ -127,13 +139,12 @@ def agreement(stealing: Stealing) -> Table:
         GROUPS[users[0]].label if name == "agreement" else METRICS[name].label for name, users in wanted
     ]
     last = stealing.rows[len(stealing.without_attack) + len(stealing.attacks) :]
-    return Table(
-        title=f"Agreement@{stealing.k} with the victim, and its place between floor and ceiling",
-        columns=_columns(["Attack", *headings]),
-        sections=tuple(
-            Section(lines=tuple(_stolen(stealing, row, wanted) for row in rows))
+    return table_of(
+        f"Agreement@{stealing.k} with the victim, and its place between floor and ceiling",
+        ["Attack", *headings],
+        *(
+            [_stolen(stealing, row, wanted) for row in rows]
             for rows in (stealing.without_attack, stealing.attacks, last)
-            if rows
         ),
     )
 
@@ -160,7 +171,7 @@ def quality(stealing: Stealing) -> Table:
         if any(stealing.find(row, name, "target") for row in rows)
     ]
     measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in wanted)]
-    return _table(
+    return table_of(
         f"Recommendation quality in the top {stealing.k}, with 95 % intervals",
         ["Recommender", *(METRICS[name].label for name, _ in wanted)],
         (_stolen(stealing, row, wanted) for row in measured),
@@ -177,7 +188,7 @@ def cost(stealing: Stealing) -> Table:
         cells = [_counted(stealing, row, count) for count in counts]
         cells += [Cell(text=limit), _counted(stealing, row, "seconds")]
         lines.append(Line(cells=(words(stealing.label(row)), *cells), emphasis=_emphasis(row)))
-    return _table(
+    return table_of(
         "What each attack asked of the victim and the seconds it took; means over the seeds",
         ["Attack", *(METRICS[count].label for count in counts), "Budget", METRICS["seconds"].label],
         lines,
@@ -200,7 +211,7 @@ def attack_knowledge(stealing: Stealing) -> Table:
         texts = (card.label, *(given if card.needs else [NOT_MEASURED] * len(given)), card.sentence)
         lines.append(Line(cells=tuple(map(words, texts)), emphasis=_emphasis(row)))
     headings = ("Attack", "Users’ histories", "Auxiliary data", "Victim’s lists", "What it does")
-    return _table("What each attack is given", headings, lines, words_first=len(headings))
+    return table_of("What each attack is given", headings, lines, words_first=len(headings))
 
 
 def membership(block: Served) -> Table:
@@ -208,19 +219,14 @@ def membership(block: Served) -> Table:
     rows = (*block.attacks, *block.blind)
     metrics = [metric for metric in _LEAKS if any(block.find(row, metric) for row in rows)]
     null = ["Null control"] if block.null else []
-    return Table(
-        title=f"Membership inference: {block.title.lower()}; 95 % intervals",
-        columns=(
-            *_columns(["Attack", *(metric_of(metric).label for metric in metrics), *null]),
-            Column(heading="Needs, or looks at", align="left", optional=True),
-        ),
-        sections=tuple(
-            Section(lines=tuple(_inferred(block, row, metrics) for row in some))
-            for some in (block.attacks, block.blind)
-            if some
-        ),
+    found = table_of(
+        f"Membership inference: {block.title.lower()}; 95 % intervals",
+        ["Attack", *(metric_of(metric).label for metric in metrics), *null],
+        *([_inferred(block, row, metrics) for row in rows] for rows in (block.attacks, block.blind)),
         notes=tuple(filter(None, (best_feature(block), null_control(block)))),
     )
+    last = Column(heading="Needs, or looks at", align="left", optional=True)
+    return replace(found, columns=(*found.columns, last))
 
 
 def _inferred(block: Served, row: str, metrics: Sequence[str]) -> Line:
@@ -244,11 +250,11 @@ def membership_quality(blocks: Sequence[Served]) -> Table:
     """Return how well the victim's lists recommend, to members and to strangers."""
     columns = [(metric, users) for metric in _quality_metrics(blocks) for users in _JUDGED]
     names = [f"{metric_of(metric).label}, {GROUPS[users].label.lower()}" for metric, users in columns]
-    return _table(
+    return table_of(
         "Recommendation quality of the victim’s lists, with 95 % intervals",
         ["Serving", *names],
         (
-            Line(cells=(words(block.title), *(cell_of(block.find(VICTIM, *column)) for column in columns)))
+            (words(block.title), *(cell_of(block.find(VICTIM, *column)) for column in columns))
             for block in blocks
             if columns and VICTIM in block.figures.attacks
         ),
@@ -268,11 +274,11 @@ def _quality_metrics(blocks: Sequence[Served]) -> list[str]:
 def membership_knowledge(blocks: Sequence[Served]) -> Table:
     """Return what each membership attack needs and does, by its card."""
     found = {row: (block.card(row), needs(block, row)) for block in blocks for row in block.attacks}
-    return _table(
+    return table_of(
         "What each membership attack knows",
         ("Attack", "Needs", "What it does"),
         (
-            Line(cells=tuple(map(words, (card.label, needed, card.sentence))))
+            tuple(map(words, (card.label, needed, card.sentence)))
             for card, needed in sorted(found.values(), key=lambda one: one[0].order)
         ),
         words_first=3,
@@ -287,11 +293,11 @@ def membership_cost(result: Result) -> Table:
         place = serving_card(figure.serving).label if figure.serving else NOT_MEASURED
         label = result.card(figure.attack, "membership").label
         rows.setdefault((label, place), {}).setdefault(figure.metric, figure)
-    return _table(
+    return table_of(
         "What the membership attacks took and asked for; means over the seeds",
-        ["Attack or stage", "Serving", *(metric_of(metric).label for metric in costs.metrics)],
+        ["Attack or model", "Serving", *(metric_of(metric).label for metric in costs.metrics)],
         (
-            Line(cells=(words(label), words(place), *(cell_of(found.get(one)) for one in costs.metrics)))
+            (words(label), words(place), *(cell_of(found.get(one)) for one in costs.metrics))
             for (label, place), found in rows.items()
         ),
         words_first=2,
@@ -306,8 +312,8 @@ def stages(result: Result) -> Table:
         seconds = _mean([stage.seconds for stage in same if stage.seconds is not None])
         epochs = _mean([stage.epochs for stage in same if stage.epochs is not None])
         texts = (number(len(same)), SECONDS.text(seconds), NOT_MEASURED if epochs is None else number(epochs))
-        lines.append(Line(cells=(words(printable(name)), *(Cell(text=text) for text in texts))))
-    return _table("Stages of the audit", ("Stage", "Times run", "Mean seconds", "Mean epochs"), lines)
+        lines.append((words(printable(name)), *(Cell(text=text) for text in texts)))
+    return table_of("Trainings and attacks", ("What", "Times run", "Mean seconds", "Mean epochs"), lines)
 
 
 def other_figures(figures: Sequence[Figure]) -> Table:
@@ -316,9 +322,9 @@ def other_figures(figures: Sequence[Figure]) -> Table:
     for figure in figures:
         users = figure.users if figure.serving is None else f"{figure.users}, {figure.serving}"
         names = (words(printable(name)) for name in (figure.attack, users, figure.metric))
-        lines.append(Line(cells=(*names, cell_of(figure))))
+        lines.append((*names, cell_of(figure)))
     headings = ("Attack", "Users", "Metric", "Value")
-    return _table("Other figures, with 95 % intervals", headings, lines, words_first=3)
+    return table_of("Other figures, with 95 % intervals", headings, lines, words_first=3)
 
 
 def write_figures_csv(result: Result, path: Path) -> None:
@@ -328,20 +334,6 @@ def write_figures_csv(result: Result, path: Path) -> None:
     """
     with whole_file(path) as temporary:
         Figures.of(result.figures).frame.write_csv(temporary)
-
-
-def _table(title: str, headings: Sequence[str], lines: Iterable[Line], *, words_first: int = 1) -> Table:
-    """Return a table of one section whose first columns hold words, and the others numbers."""
-    return Table(
-        title=title, columns=_columns(headings, words_first), sections=(Section(lines=tuple(lines)),)
-    )
-
-
-def _columns(headings: Sequence[str], words_first: int = 1) -> tuple[Column, ...]:
-    return tuple(
-        Column(heading=heading, align="left" if place < words_first else "right")
-        for place, heading in enumerate(headings)
-    )
 
 
 def _mean(values: Sequence[int | float]) -> float | None:
