@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from recaudit.report import Result, markdown_table, parse_result, terminal_table, write_figures_csv
-from recaudit.report.tables import cost, needs
+from recaudit.report import Result, parse_result, terminal_table, write_figures_csv
+from recaudit.report.table import markdown
+from recaudit.report.tables import agreement, cost, membership, needs
 from recaudit.report.views import COSTS, Stealing, served
 from recaudit.vocabulary import metric_of
 
@@ -119,14 +120,14 @@ def test_needs_come_from_the_cards(membership_result: Result, membership_values:
 
 def test_markdown_has_the_same_rows(values: dict[str, Any], membership_result: Result) -> None:
     values["figures"].append(values["figures"][0] | {"attack": "a|b\nc", "users": "unqueried"})
-    lines = markdown_table(parse_result(values)).splitlines()
-    assert lines[0] == "ml-1m: bpr victim, bpr clone, 5 seeds."
+    lines = markdown(agreement(Stealing(parse_result(values)))).splitlines()
     said = "64.7 % (62.3–67.1) | 72.9 % (71.8–74.0) | 72.0 % (71.0–73.0) | 85.3 % (80.3–90.3) | 0.550 (0.530–0.570) |"
     assert f"| **PTAQ** | {said.replace(' %', chr(160) + '%')}" in lines
     assert any(line.startswith("| a\\|b\N{REPLACEMENT CHARACTER}c | 28.0") for line in lines)
-    inferred = markdown_table(membership_result)
-    assert "| **stack** | 0.634 (0.616–0.652) |" in inferred
-    assert inferred.index("Everyone folded in") < inferred.index("Popular list for strangers")
+    folded, popular = map(markdown, map(membership, served(membership_result)))
+    assert "| **stack** | 0.634 (0.616–0.652) |" in folded
+    assert "everyone folded in" in folded
+    assert "popular list for strangers" in popular
 
 
 def test_the_csv_has_exactly_the_columns_and_full_precision(values: dict[str, Any], tmp_path: Path) -> None:

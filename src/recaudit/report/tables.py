@@ -27,12 +27,10 @@ from recaudit.report.table import (
     Line,
     Table,
     cell_of,
-    escaped,
     shown,
     table_of,
     words,
 )
-from recaudit.report.table import markdown as as_markdown
 from recaudit.report.table import terminal as as_terminal
 from recaudit.report.views import COSTS, KNOWN, Served, Stealing, served
 from recaudit.vocabulary import (
@@ -55,7 +53,6 @@ __all__ = [
     "agreement",
     "attack_knowledge",
     "cost",
-    "markdown_table",
     "membership",
     "membership_cost",
     "membership_knowledge",
@@ -81,43 +78,24 @@ NEEDS = {
 
 def terminal_table(result: Result) -> RenderableType:
     """Return all tables of figures for a terminal of any width, with what to read with care below them."""
-    parts: list[RenderableType] = [Text(setting(result), style="bold")]
-    for sentences, table in _headline(result):
-        parts += [Text(" ".join(sentences))] if sentences else []
-        parts.append(as_terminal(table))
-    parts += [Text(f"Note: {note}") for note in notes(result)]
-    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts))
-
-
-def markdown_table(result: Result) -> str:
-    """Return the same as Markdown."""
-    parts = [f"{escaped(setting(result))}.\n"]
-    for sentences, table in _headline(result):
-        parts += [escaped(" ".join(sentences)) + "\n"] if sentences else []
-        parts.append(as_markdown(table))
-    parts += [f"- {escaped(str(note))}" for note in notes(result)]
-    return "\n".join([*parts, ""])
-
-
-def _headline(result: Result) -> list[tuple[list[str], Table]]:
-    """Return each table of figures after the sentences that it belongs to."""
     stealing, blocks = Stealing(result), served(result)
-    found: list[tuple[list[str], Table]] = []
+    found: list[str | Table] = []
     if stealing or not blocks:
-        found += [
-            (stealing_verdict(stealing), agreement(stealing)),
-            ([], quality(stealing)),
-            ([], cost(stealing)),
-        ]
+        found.append(" ".join(stealing_verdict(stealing)))
+        found += [agreement(stealing), quality(stealing), cost(stealing)]
     for place, block in enumerate(blocks):
-        said = membership_verdict(result)[:1] if place == 0 else leak(block)
-        found.append((said, membership(block)))
-    if blocks:
-        found.append(([], membership_quality(blocks)))
-    tables = [table for _, table in found]
-    left = [figure for figure in leftover(result, tables) if figure.metric not in COSTS]
-    found.append(([], other_figures(left)))
-    return [(said, table) for said, table in found if table.lines or said]
+        found.append(" ".join(leak(block)) if place else membership_verdict(result)[0])
+        found.append(membership(block))
+    found.append(membership_quality(blocks))
+    left = leftover(result, [part for part in found if isinstance(part, Table)])
+    found.append(other_figures([figure for figure in left if figure.metric not in COSTS]))
+    found += [f"Note: {note}" for note in notes(result)]
+    parts = [Text(part) if isinstance(part, str) else as_terminal(part) for part in found if _said(part)]
+    return Group(*(Padding(part, (1, 0, 0, 0)) for part in (Text(setting(result), style="bold"), *parts)))
+
+
+def _said(part: str | Table) -> bool:
+    return bool(part if isinstance(part, str) else part.lines)
 
 
 def leftover(result: Result, tables: Sequence[Table]) -> tuple[Figure, ...]:

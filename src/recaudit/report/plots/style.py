@@ -44,6 +44,7 @@ __all__ = [
     "canvas_of",
     "columns_of",
     "diamonds",
+    "dot",
     "legend_line",
     "limit_of",
     "limits_of",
@@ -184,7 +185,7 @@ def legend_line(name: str, look: Look) -> Line2D:
         marker=look.marker,
         linestyle=look.dashes,
         markersize=4.5,
-        markerfacecolor="white" if look.hollow else look.colour,
+        markerfacecolor=PAPER if look.hollow else look.colour,
         linewidth=1.5,
     )
 
@@ -243,6 +244,24 @@ def not_measured(panel: Axes, height: float = 0.5) -> None:
     """Say in a panel that it has nothing to show, at ``height`` of it, where no line of chance is."""
     panel.text(
         0.5, height, "not measured", transform=panel.transAxes, ha="center", color=MUTED, style="italic"
+    )
+
+
+def dot(panel: Axes, figure: Figure, y: float, look: Look, *, size: float, edge: float, width: float) -> None:
+    """Draw a figure at the height ``y``, with its interval in a line as wide as ``width``."""
+    if figure.low is not None and figure.high is not None:
+        panel.hlines(y, figure.low, figure.high, color=look.colour, linewidth=width, zorder=2)
+    panel.plot(
+        figure.value or 0.0,
+        y,
+        linestyle="none",
+        marker=look.marker,
+        color=look.colour,
+        markerfacecolor=PAPER if look.hollow else look.colour,
+        markersize=size,
+        markeredgewidth=edge,
+        zorder=3,
+        clip_on=False,
     )
 
 
