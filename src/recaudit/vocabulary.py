@@ -19,6 +19,8 @@ __all__ = [
     "FLOOR",
     "GROUPS",
     "HEADLINE",
+    "JUDGED",
+    "LEAKS",
     "METRICS",
     "NEEDS",
     "NOT_AVAILABLE",
@@ -28,6 +30,7 @@ __all__ = [
     "REFERENCES",
     "SECONDS",
     "SERVINGS",
+    "TAIL",
     "VICTIM",
     "Card",
     "Form",
@@ -136,6 +139,13 @@ FEATURES = _cards(
 
 CANDIDATES = "candidates"
 """The users whose membership is judged."""
+
+JUDGED = ("members", "non-members")
+"""The two groups among them."""
+
+TAIL = "tpr@0.01"
+LEAKS = ("auc", TAIL, "tpr@0.001", "accuracy")
+"""The metrics of membership inference; ``TAIL`` is the share of members found at few false positives."""
 
 GROUPS = _cards(
     (

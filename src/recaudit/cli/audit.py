@@ -15,6 +15,7 @@ from recaudit.cli.progress import GridProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
 from recaudit.files import write_text
+from recaudit.vocabulary import CANDIDATES, LEAKS, NULL
 
 if TYPE_CHECKING:
     from recaudit.audit.spec import AuditSpec
@@ -24,7 +25,6 @@ __all__ = ["audit"]
 
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
-MEMBERSHIP_METRICS = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
 Several = Parameter(negative="", show_default=False)
 Switch = Parameter(negative="", show_default=False)
 
@@ -178,7 +178,7 @@ def _limits(given: object, k: int, threats: Sequence[str]) -> list[tuple[str, fl
 def _limit(text: str, k: int, threats: Sequence[str]) -> tuple[str, float]:
     metric, _, number = text.partition("=")
     known = [f"{name}@{k}" for name in METRICS] if "stealing" in threats else []
-    known += MEMBERSHIP_METRICS if "membership" in threats else ()
+    known += LEAKS if "membership" in threats else ()
     if metric not in known:
         raise UsageError(f"fail_over: unknown metric {metric!r}{nearest(metric, known)}")
     try:
@@ -200,10 +200,10 @@ def _judge(
     over = 0
     for metric, limit in limits:
         headline: tuple[str | None, str]
-        if metric in MEMBERSHIP_METRICS:
+        if metric in LEAKS:
             # The blind panel counts: a leak that takes no attack is one too. A null control is none.
-            attacks = {row["attack"] for row in figures if not row["attack"].startswith("null: ")}
-            headline = (spec.membership.serving[0], "candidates")
+            attacks = {row["attack"] for row in figures if not row["attack"].startswith(NULL)}
+            headline = (spec.membership.serving[0], CANDIDATES)
             whom = f"members and strangers ({headline[0]})"
         else:
             attacks, headline, whom = set(spec.attacks), (None, "unqueried"), "unqueried users"

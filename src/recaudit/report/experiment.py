@@ -21,9 +21,11 @@ from recaudit.vocabulary import (
     DECIMALS,
     FLOOR,
     GROUPS,
+    JUDGED,
     NULL,
     REFERENCES,
     SERVINGS,
+    TAIL,
     VICTIM,
     metric_of,
     number,
@@ -31,11 +33,9 @@ from recaudit.vocabulary import (
     row_card,
 )
 
-__all__ = ["JUDGED", "TAIL", "Axis", "Experiment", "Group", "arranged", "interval"]
+__all__ = ["Axis", "Experiment", "Group", "arranged", "interval"]
 
-TAIL, ROC = "tpr@0.01", "roc"
-JUDGED = ("members", "non-members")
-"""The groups of users whose recommendation quality stands beside membership attacks."""
+ROC = "roc"
 _NAMES = ("data", "victim", "clone", "serving", "feedback", "variant")
 """Axes whose values say by themselves what they are."""
 _SHARES = ("known", "auxiliary_share", "common_items")

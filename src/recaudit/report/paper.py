@@ -16,7 +16,7 @@ from recaudit.experiments.papers import Paper
 from recaudit.experiments.table import made_by
 from recaudit.figures import Figure
 from recaudit.report.comparison import one_list_for_all, without_attack
-from recaudit.report.experiment import TAIL, Experiment, Group, arranged, interval
+from recaudit.report.experiment import Experiment, Group, arranged, interval
 from recaudit.report.table import Cell as Place
 from recaudit.report.table import Table, cell_of, markdown, table_of, terminal, words
 from recaudit.vocabulary import (
@@ -26,6 +26,7 @@ from recaudit.vocabulary import (
     DECIMALS,
     PERCENT,
     REFERENCES,
+    TAIL,
     VICTIM,
     metric_of,
     number,

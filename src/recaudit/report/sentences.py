@@ -15,6 +15,8 @@ from recaudit.vocabulary import (
     FLOOR,
     HEADLINE,
     NOT_AVAILABLE,
+    NULL,
+    TAIL,
     VICTIM,
     metric_of,
     number,
@@ -203,12 +205,12 @@ def _no_leak(block: Served, strongest: str, who: str) -> list[str]:
         why = f"its interval {'contains' if auc.high >= 0.5 else 'is below'} 0.5, which is chance"
     found = [f"{who} has an AUC of {_auc(block, strongest)}: {why}."]
     others = [block.label(row) for row in block.attacks if block.leaks(row)]
-    tails = [row for row in block.attacks if block.leaks(row, "tpr@0.01")]
+    tails = [row for row in block.attacks if block.leaks(row, TAIL)]
     blind = block.best_blind
     if others:
         found.append(f"Yet the AUC of {', '.join(others)} is above chance.")
     elif tails:
-        told = ", ".join(f"{block.label(row)} ({estimate(block.find(row, 'tpr@0.01'))})" for row in tails)
+        told = ", ".join(f"{block.label(row)} ({estimate(block.find(row, TAIL))})" for row in tails)
         found.append(
             f"Yet where 1 % of strangers are wrongly named, more than 1 % of members are found: {told}."
         )
@@ -243,7 +245,7 @@ def _auc(block: Served, row: str) -> str:
 
 def _finds(block: Served) -> str:
     """Return how many members the strongest attack finds at 1 % false positives, as the end of a sentence."""
-    figure = block.find(block.strongest or "", "tpr@0.01")
+    figure = block.find(block.strongest or "", TAIL)
     if figure is None or figure.value is None:
         return ""
     strangers = non_members(block.result)
@@ -266,12 +268,12 @@ def best_feature(block: Served) -> str:
 
 def null_control(block: Served) -> str:
     """Return what the null control gave, in a sentence; empty where there is none."""
-    rows = [row for row in block.null if block.value(f"null: {row}", "auc") is not None]
+    rows = [row for row in block.null if block.value(f"{NULL}{row}", "auc") is not None]
     if not rows:
         return ""
     opening = "Null control: against a victim trained on none of the candidates"
     missing = [
-        f"{block.label(row)} {_auc(block, f'null: {row}')}" for row in rows if block.misses_chance(row)
+        f"{block.label(row)} {_auc(block, f'{NULL}{row}')}" for row in rows if block.misses_chance(row)
     ]
     if missing:
         # One in twenty does by chance, and the attacks of an audit share shadow models: they miss together.
@@ -281,7 +283,7 @@ def null_control(block: Served) -> str:
             else "one interval in twenty does by chance, and that of the strongest attack does not"
         )
         return f"{opening} an AUC must be 0.5, and the interval misses it for {', '.join(missing)}: {why}."
-    values = [block.value(f"null: {row}", "auc") or 0.0 for row in rows]
+    values = [block.value(f"{NULL}{row}", "auc") or 0.0 for row in rows]
     ends = dict.fromkeys(number(value, 3) for value in (min(values), max(values)))
     return f"{opening} the AUC is {' to '.join(ends)}; every interval contains 0.5, as it must."
 

@@ -36,6 +36,8 @@ from recaudit.report.views import COSTS, KNOWN, Served, Stealing, served
 from recaudit.vocabulary import (
     BLIND,
     GROUPS,
+    JUDGED,
+    LEAKS,
     METRICS,
     NOT_MEASURED,
     NULL,
@@ -64,8 +66,6 @@ __all__ = [
     "write_figures_csv",
 ]
 
-_LEAKS = ("auc", "tpr@0.01", "tpr@0.001", "accuracy")
-_JUDGED = ("members", "non-members")
 _Wanted = tuple[str, tuple[str, ...]]  # a metric, and the users to take it for, in order
 NEEDS = {
     "histories": "retrains on candidates’ data",
@@ -195,7 +195,7 @@ def attack_knowledge(stealing: Stealing) -> Table:
 def membership(block: Served) -> Table:
     """Return the attacks and blind detectors under one way of serving."""
     rows = (*block.attacks, *block.blind)
-    metrics = [metric for metric in _LEAKS if any(block.find(row, metric) for row in rows)]
+    metrics = [metric for metric in LEAKS if any(block.find(row, metric) for row in rows)]
     null = ["Null control"] if block.null else []
     found = table_of(
         f"Membership inference: {block.title.lower()}; 95 % intervals",
@@ -226,7 +226,7 @@ def needs(block: Served, row: str) -> str:
 
 def membership_quality(blocks: Sequence[Served]) -> Table:
     """Return how well the victim's lists recommend, to members and to strangers."""
-    columns = [(metric, users) for metric in _quality_metrics(blocks) for users in _JUDGED]
+    columns = [(metric, users) for metric in _quality_metrics(blocks) for users in JUDGED]
     names = [f"{metric_of(metric).label}, {GROUPS[users].label.lower()}" for metric, users in columns]
     return table_of(
         "Recommendation quality of the victim’s lists, with 95 % intervals",
@@ -244,7 +244,7 @@ def _quality_metrics(blocks: Sequence[Served]) -> list[str]:
         metric
         for block in blocks
         for metric in block.figures.metrics
-        if any(block.find(VICTIM, metric, users) for users in _JUDGED)
+        if any(block.find(VICTIM, metric, users) for users in JUDGED)
     )
     return sorted(found, key=lambda name: metric_of(name).order)
 

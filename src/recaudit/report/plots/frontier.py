@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from recaudit.experiments.grid import VARIANT, Cell
 from recaudit.figures import Figure
-from recaudit.report.experiment import JUDGED, TAIL, Experiment
+from recaudit.report.experiment import Experiment
 from recaudit.report.plots.style import (
     BLUE,
     CHANCE_DASHES,
@@ -28,7 +28,7 @@ from recaudit.report.plots.style import (
     plain_frame,
     rows_first,
 )
-from recaudit.vocabulary import GROUPS, metric_of
+from recaudit.vocabulary import GROUPS, JUDGED, TAIL, metric_of
 
 __all__ = ["Place", "draw_frontier", "family", "front", "label_places"]
 

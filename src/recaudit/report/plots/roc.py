@@ -34,7 +34,7 @@ from recaudit.report.plots.style import (
 )
 from recaudit.report.result import Curve
 from recaudit.report.views import Served, non_members
-from recaudit.vocabulary import BEST_FEATURE, BLIND, DECIMALS, PERCENT, metric_of, number, printable
+from recaudit.vocabulary import BEST_FEATURE, BLIND, DECIMALS, PERCENT, TAIL, metric_of, number, printable
 
 __all__ = ["draw_roc", "roc_plot"]
 
@@ -143,7 +143,7 @@ def _chosen(block: Served) -> tuple[list[_Drawn], list[Curve]]:
                     label=block.label(row).replace(BEST_FEATURE, "best feature"),
                     curve=left.pop(row),
                     auc=block.value(row, "auc"),
-                    found=block.value(row, "tpr@0.01"),
+                    found=block.value(row, TAIL),
                     look=look,
                     width=width,
                     band=band,
