@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.papers import load_paper
-from recaudit.experiments.table import COLUMNS
+from recaudit.experiments.papers import grid_names, load_grid, load_paper
+from recaudit.experiments.table import COLUMNS, columns_of
+from recaudit.report.experiment import arranged
 from recaudit.report.paper import Part, render_page
+from recaudit.report.plots.style import look_of
 
 VERSIONS = {"recaudit": "1.2.3", "torch": "2.0", "numpy": "2.4.6", "scipy": "1.17.1", "polars": "2.1.0"}
 PAPER = load_paper("zhu2023")
@@ -164,3 +166,13 @@ def test_every_table_is_whole(whole) -> None:
 def test_table_6_shows_a_core_of_nobody(whole) -> None:
     assert "| ml-1m | published | 6,040 | 3,706 | 1,000,209 | 0.9553 |" in whole
     assert "| ml-1m | 5-core, iterative | 0 | 0 | 0 |  |" in whole
+
+
+@pytest.mark.parametrize("paper", ["zhu2023", "hu2023"])
+def test_a_paper_says_how_rows_of_its_grids_look_and_no_two_alike(paper) -> None:
+    looks = load_paper(paper).looks
+    grids = [load_grid(name) for name in grid_names() if name.startswith(f"{paper}/")]
+    nothing = {one.name: arranged(pl.DataFrame(schema=columns_of(one)), one) for one in grids}
+    drawn = {row: look_of(nothing[one.name], row) for one in grids for row in one.attacks if row in looks}
+    assert set(drawn) == set(looks)
+    assert len(set(drawn.values())) == len(looks)
