@@ -4,13 +4,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.table import COLUMNS
 from recaudit.report.paper import further_tables, markdown_of, tables, terminal_of, warnings_of
 from recaudit.report.plots import draw
 from recaudit.vocabulary import REFERENCES
+from shown import printed
 
 FURTHER: list[dict[str, Any]] = [
     {"title": "Elsewhere", "metrics": ["agreement@50"], "users": "unseen"},
@@ -112,10 +112,7 @@ def test_a_grid_without_further_tables_has_none() -> None:
 
 @pytest.mark.parametrize("width", [100, 80])
 def test_the_terminal_shows_them_whole(width: int) -> None:
-    console = Console(width=width, force_terminal=False)
-    with console.capture() as capture:
-        console.print(terminal_of([*tables(frame(), grid()), *further_tables(frame(), grid())]))
-    text = capture.get()
+    text = printed(terminal_of([*tables(frame(), grid()), *further_tables(frame(), grid())]), width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     for shown in ("Asked (ml-1m-timed)", "0.850 (0.845–0.855)", "0.100 (0.095–0.105)", "1,440"):

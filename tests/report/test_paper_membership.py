@@ -10,16 +10,16 @@ from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from recaudit.experiments.grid import Grid, narrowed, parse_only
 from recaudit.experiments.papers import grid_names, load_grid, load_paper
 from recaudit.experiments.papers.published import with_published
 from recaudit.experiments.table import COLUMNS
 from recaudit.report.experiment import arranged
-from recaudit.report.paper import Part, markdown_of, render_page, tables, terminal_of
+from recaudit.report.paper import Part, render_page
 from recaudit.report.plots import draw
 from recaudit.report.plots.frontier import family, front, label_places
+from shown import cells_of, experiment_in_markdown, experiment_printed
 
 NAMES = [name for name in grid_names() if name.startswith("hu2023/")]
 NORMAL = NormalDist()
@@ -63,25 +63,6 @@ def planted(
     return with_published(pl.DataFrame(rows, schema={**COLUMNS, **others}, orient="row"), grid)
 
 
-def markdown_table(frame: pl.DataFrame, grid: Grid) -> str:
-    return markdown_of(tables(frame, grid))
-
-
-def printed(frame: pl.DataFrame, grid: Grid, width: int) -> list[str]:
-    console = Console(width=width, force_terminal=False)
-    with console.capture() as capture:
-        console.print(terminal_of(tables(frame, grid)))
-    return [line.rstrip() for line in capture.get().splitlines()]
-
-
-def rows_of(text: str) -> list[list[list[str]]]:
-    return [
-        [line.strip("| ").split(" | ") for line in block.splitlines() if not line.startswith("|---")]
-        for block in text.split("\n\n")
-        if block.startswith("|")
-    ]
-
-
 def cell_of(frame: pl.DataFrame, attack: str, **labels: Any) -> str:
     """Return what Markdown must show for an attack in a cell, taken from the frame itself."""
 
@@ -105,7 +86,7 @@ FIG1, LENGTHS, LADDER, DEFENCES, CROSS = (
 
 def test_few_cells_stand_beside_each_other_with_auc_published_tpr_and_null() -> None:
     frame = planted(FIG1)
-    found = rows_of(markdown_table(frame, FIG1))
+    found = cells_of(experiment_in_markdown(frame, FIG1))
     assert len(found) == 2
     served = ("popular", "fold-in", "everyone-folded")
     for feedback, table in zip(("implicit", "explicit"), found, strict=True):
@@ -125,7 +106,7 @@ def test_few_cells_stand_beside_each_other_with_auc_published_tpr_and_null() -> 
 
 def test_many_cells_stand_below_each_other() -> None:
     frame = planted(LENGTHS)
-    popular, folded = rows_of(markdown_table(frame, LENGTHS))
+    popular, folded = cells_of(experiment_in_markdown(frame, LENGTHS))
     heads = ["victim’s NDCG@10, members", "victim’s NDCG@10, strangers", "seeds"]
     assert popular[0] == ["vector length", *LENGTHS.shown, *heads]
     for serving, table in (("popular", popular), ("everyone-folded", folded)):
@@ -133,12 +114,12 @@ def test_many_cells_stand_below_each_other() -> None:
         for row in table[1:]:
             where = {"serving": serving, "vectors": int(row[0])}
             assert row[1:3] == [cell_of(frame, attack, **where) for attack in LENGTHS.shown]
-    assert "null" not in markdown_table(frame, LENGTHS)
+    assert "null" not in experiment_in_markdown(frame, LENGTHS)
 
 
 def test_no_floor_and_no_ceiling_stand_beside_membership_attacks() -> None:
     for name in NAMES:
-        text = markdown_table(planted(load_grid(name)), load_grid(name))
+        text = experiment_in_markdown(planted(load_grid(name)), load_grid(name))
         assert "retrained" not in text
         assert "Recall" not in text
         assert not re.search(
@@ -147,7 +128,7 @@ def test_no_floor_and_no_ceiling_stand_beside_membership_attacks() -> None:
 
 
 def test_captions_say_what_stands_in_a_cell() -> None:
-    text = markdown_table(planted(FIG1), FIG1)
+    text = experiment_in_markdown(planted(FIG1), FIG1)
     assert (
         "In bold: AUC, members against strangers; in brackets its 95 % interval; in italics: Hu, Figure 1"
         in text
@@ -155,16 +136,16 @@ def test_captions_say_what_stands_in_a_cell() -> None:
     assert "where 1 % of strangers are taken for members" in text
     assert "null: the figure against a victim trained on none of them" in text
     tail = LENGTHS.model_copy(update={"metric": "tpr@0.01"})
-    text = markdown_table(planted(LENGTHS), tail)
+    text = experiment_in_markdown(planted(LENGTHS), tail)
     assert "In bold: TPR@1%, members against strangers" in text
     assert "<br>" not in text, "the figure is not told twice"
 
 
 def test_values_of_an_axis_are_said_in_words_or_as_numbers() -> None:
-    heads = rows_of(markdown_table(planted(LADDER), LADDER))[0][0]
+    heads = cells_of(experiment_in_markdown(planted(LADDER), LADDER))[0][0]
     assert heads == ["attack", "shadow models: 4", "shadow models: 8", "shadow models: 16"]
     rates = load_grid("hu2023/fig3")
-    rows = rows_of(markdown_table(planted(rates), rates))[0]
+    rows = cells_of(experiment_in_markdown(planted(rates), rates))[0]
     assert [row[0] for row in rows] == [
         "learning rate",
         *("0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1"),
@@ -176,7 +157,7 @@ def test_values_of_an_axis_are_said_in_words_or_as_numbers() -> None:
 def test_the_terminal_table_fits_and_cuts_no_figure_off(name: str, width: int) -> None:
     grid = load_grid(name)
     frame = planted(grid)
-    lines = printed(frame, grid, width)
+    lines = experiment_printed(frame, grid, width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert "…" not in text
@@ -190,14 +171,17 @@ def test_the_terminal_table_fits_and_cuts_no_figure_off(name: str, width: int) -
 
 def test_what_was_not_measured_is_said_and_the_published_value_stays() -> None:
     frame = planted(FIG1, without=lambda attack, labels: labels["serving"] == "fold-in")
-    table = rows_of(markdown_table(frame, FIG1))[0]
+    table = cells_of(experiment_in_markdown(frame, FIG1))[0]
     assert [row[2] for row in table[1:]] == ["not measured · *0.857*", *["not measured"] * 4, "0†"]
-    assert markdown_table(planted(FIG1, without=lambda *_: True), FIG1).count("not measured · *0.857*") == 6
+    assert (
+        experiment_in_markdown(planted(FIG1, without=lambda *_: True), FIG1).count("not measured · *0.857*")
+        == 6
+    )
 
 
 def test_a_narrowed_grid_shows_the_attack_that_is_left() -> None:
     part = narrowed(FIG1, parse_only("attack=blind: popular share,feedback=implicit"), 1)
-    (table,) = rows_of(markdown_table(planted(FIG1, 1), part))
+    (table,) = cells_of(experiment_in_markdown(planted(FIG1, 1), part))
     assert table[0][:3] == ["strangers served", "blind: popular share", "victim’s NDCG@10, members"]
 
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from recaudit.figures import Figure
 from recaudit.report.table import (
@@ -19,6 +18,7 @@ from recaudit.report.table import (
     terminal,
     words,
 )
+from shown import printed
 
 _WIDTHS = (40, 60, 80, 100, 120, 200)
 
@@ -54,16 +54,9 @@ def table() -> Table:
     return replace(found, columns=(*found.columns, last))
 
 
-def printed(table: Table, width: int) -> str:
-    console = Console(width=width, force_terminal=False)
-    with console.capture() as capture:
-        console.print(terminal(table))
-    return capture.get()
-
-
 @pytest.mark.parametrize("width", _WIDTHS)
 def test_no_terminal_cuts_or_breaks_a_number(table: Table, width: int) -> None:
-    text = printed(table, width)
+    text = printed(terminal(table), width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     for number in (
@@ -76,7 +69,7 @@ def test_no_terminal_cuts_or_breaks_a_number(table: Table, width: int) -> None:
 
 
 def test_intervals_stand_beside_values_below_them_or_in_blocks(table: Table) -> None:
-    wide, middle, narrow = (printed(table, width) for width in (200, 112, 60))
+    wide, middle, narrow = (printed(terminal(table), width) for width in (200, 112, 60))
     assert "64.7\N{NO-BREAK SPACE}% (62.3–67.1)" in wide
     assert "64.7\N{NO-BREAK SPACE}% (62.3–67.1)" not in middle
     assert "Agreement@50" in middle.splitlines()[1]
@@ -84,9 +77,9 @@ def test_intervals_stand_beside_values_below_them_or_in_blocks(table: Table) -> 
 
 
 def test_words_are_left_out_before_rows_become_blocks(table: Table) -> None:
-    assert "histories" in printed(table, 200)
-    assert "histories" in printed(table, 40), "blocks have room for words"
-    assert "histories" not in printed(table, 112)
+    assert "histories" in printed(terminal(table), 200)
+    assert "histories" in printed(terminal(table), 40), "blocks have room for words"
+    assert "histories" not in printed(terminal(table), 112)
 
 
 def test_markdown_has_the_same_cells(table: Table) -> None:
@@ -102,7 +95,7 @@ def test_markdown_has_the_same_cells(table: Table) -> None:
 @pytest.mark.parametrize("name", ["a|b", "[link](x)", "<script>", "*bold*", "`code`"])
 def test_names_are_text(table: Table, name: str) -> None:
     named = Table(title=name, columns=table.columns[:1], sections=((Line(cells=(words(name),)),),))
-    assert name in printed(named, 80)
+    assert name in printed(terminal(named), 80)
     assert "<script>" not in html(named)
     assert not re.search(r"(?<!\\)[*`\[<]\w", markdown(named).replace(f"**{name}**", "").split("\n", 1)[1])
 
