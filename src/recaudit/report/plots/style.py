@@ -1,13 +1,12 @@
-"""The common style of plots: colours, looks, settings; SVG for a page, and files for a paper."""
+"""The common style of plots: colours, looks, settings, and SVG for a page."""
 
 import io
 import math
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -15,9 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
-from recaudit.errors import UsageError
 from recaudit.figures import Figure
-from recaudit.files import whole_file
 from recaudit.report.experiment import Experiment
 from recaudit.vocabulary import AUXILIARY, BLIND, CEILING, CONSTANT, FEATURES, FLOOR, VICTIM, printable
 
@@ -26,11 +23,11 @@ __all__ = [
     "BLUE",
     "CHANCE_DASHES",
     "DASHES",
-    "FORMATS",
     "GREEN",
     "INK",
     "MUTED",
     "NARROW",
+    "OF_PAPER",
     "ORANGE",
     "PAPER",
     "PURPLE",
@@ -53,9 +50,9 @@ __all__ = [
     "plain_frame",
     "reference_lines",
     "rows_first",
+    "styled",
     "svg",
     "title_of",
-    "write",
 ]
 
 WIDE, NARROW = 720, 358
@@ -82,7 +79,7 @@ _COMMON: dict[Any, Any] = {
     "path.simplify": False,
 }
 _OF_AUDIT = _COMMON | {"font.family": "DejaVu Sans", "font.size": 12, "axes.linewidth": 1}
-_OF_PAPER = _COMMON | {
+OF_PAPER = _COMMON | {
     "font.family": "sans-serif",
     # Where the first font is missing, the next is nearly as wide.
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
@@ -104,13 +101,6 @@ _OF_PAPER = _COMMON | {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
 }
-# What would differ from one day or one version to the next.
-FORMATS: dict[str, dict[str, Any]] = {
-    "svg": {"Date": None, "Creator": None},
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-_DPI = 200
 
 
 class Look(NamedTuple):
@@ -281,36 +271,18 @@ def diamonds(panel: Axes, x: Sequence[float], y: Sequence[float], colour: str) -
 
 
 @contextmanager
-def _styled(settings: dict[Any, Any]) -> Iterator[None]:
+def styled(settings: dict[Any, Any]) -> Iterator[None]:
+    """Draw with ``settings``, and leave matplotlib's own as they were."""
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # Names in any script: who shows the plot has fonts for them, matplotlib only measures them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
-def write(experiment: Experiment, plot: Callable[[Experiment], Canvas], paths: Sequence[Path]) -> None:
-    """Draw an experiment and write it, by the endings of ``paths``; all in full before the first takes its place.
-
-    Raises:
-        UsageError: where the folder cannot hold files.
-    """
-    with _styled(_OF_PAPER):
-        canvas = plot(experiment)
-        try:
-            with ExitStack() as stack:
-                for path in paths:
-                    temporary, kind = stack.enter_context(whole_file(path)), path.suffix[1:]
-                    canvas.savefig(
-                        temporary, format=kind, dpi=_DPI, metadata=FORMATS[kind], facecolor="white"
-                    )
-        except OSError as error:
-            raise UsageError(f"{paths[0].parent}: cannot write the plot there: {error.strerror}") from None
-
-
 @contextmanager
 def canvas_of(width: int, height: int) -> Iterator[Canvas]:
     """Give an empty plot for a page, of that size in CSS pixels."""
-    with _styled(_OF_AUDIT):
+    with styled(_OF_AUDIT):
         yield Canvas(figsize=(width / 72, height / 72))
 
 
