@@ -123,16 +123,22 @@ def reproduced(out: Path) -> dict[str, float]:
 
 
 def stored_trainings(store: Path) -> Iterator[tuple[str, Training]]:
-    """Yield the trainings of seed 0 that the store holds, by the plain script's names of stages."""
+    """Yield the trainings of seed 0 that the store holds, by the plain script's names of stages.
+
+    The clone of an attack that asks for lists is trained within the node that judges it.
+    """
     for path in sorted(store.glob("*/*/node.json")):
-        stage = json.loads(path.read_text(encoding="utf-8"))
-        name, log = stage_name(stage["inputs"]), stage["facts"].get("log")
+        node = json.loads(path.read_text(encoding="utf-8"))
+        inputs, facts = node["inputs"], node["facts"]
+        name, log = trained(inputs), facts.get("log")
+        if name is not None and inputs.get("attack", {}).get("lists"):
+            log = {"epochs": facts["cost"]["epochs"], "seconds": node["elapsed"]}
         if name is not None and log is not None:
             yield name, Training(epochs=log["epochs"], seconds=log["seconds"])
 
 
-def stage_name(inputs: Mapping[str, Any]) -> str | None:
-    """Return the stage's name where it is a training of seed 0: victim, ceiling and auxiliary go by seeds."""
+def trained(inputs: Mapping[str, Any]) -> str | None:
+    """Return what a node trains with seed 0: victim, ceiling and auxiliary model go by their seeds."""
     attack, seed = child_seed(0, "attack"), inputs.get("seed")
     models = {
         child_seed(0, "victim"): "victim",

@@ -1,9 +1,11 @@
 """The layers: each folder imports only the folders to its left, and no attack can reach the split."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ BASE = (
     "vocabulary",
 )  # these import nothing else of ours; everybody may import them
 LAYERS = (  # from left to right
+    "figures",
     "validation",
     "plugins",
     "pipeline",
@@ -194,6 +197,35 @@ def test_every_module_says_what_it_is(path: str) -> None:
     assert ast.get_docstring(ast.parse(SOURCES[path], path)), f"{path} has no docstring"
 
 
+KINDS = ("models", "stealing_attacks", "membership_attacks", "defences", "victims")
+NAMES = {name for kind in KINDS for name in entry_points(group=f"recaudit.{kind}").names}
+
+
+def named(source: str) -> list[str]:
+    """Return the texts in a source that are names of plug-ins, or hold one that is no plain word."""
+    telling = [name for name in NAMES if not (name.isalpha() and name.islower())]
+    texts = [
+        node.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return [
+        text
+        for text in texts
+        if text in NAMES or any(name in re.split(r"[\s,='\"]+", text) for name in telling)
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(path for path in SOURCES if layer(path) == "report"))
+def test_the_report_knows_no_plug_in_by_name(path: str) -> None:
+    assert named(SOURCES[path]) == []
+
+
+def test_names_of_plug_ins_are_seen() -> None:
+    source = """LOOKS = {'PTAQ': 1, 'difference': 2}; text = 'attack="QSD5"'; word = 'a difference'"""
+    assert set(named(source)) == {"PTAQ", "difference", 'attack="QSD5"'}
+
+
 LOADED = """
 import importlib, pkgutil, sys
 for name in sys.argv[1].split():
@@ -226,6 +258,7 @@ def loaded(modules: str) -> set[str]:
             "recaudit.experiments.papers",
             {"torch", "matplotlib.pyplot"},
         ),
+        ("recaudit.cli.runs recaudit.cli.stores recaudit.pipeline.keys recaudit.pipeline.store", {"torch"}),
         ("recaudit.pipeline.pools.ray", {"ray"}),
     ],
 )

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 __all__ = [
     "AUXILIARY",
+    "AXES",
+    "BEST_FEATURE",
     "BLIND",
     "CANDIDATES",
     "CEILING",
@@ -17,6 +19,8 @@ __all__ = [
     "FLOOR",
     "GROUPS",
     "HEADLINE",
+    "JUDGED",
+    "LEAKS",
     "METRICS",
     "NEEDS",
     "NOT_AVAILABLE",
@@ -26,6 +30,7 @@ __all__ = [
     "REFERENCES",
     "SECONDS",
     "SERVINGS",
+    "TAIL",
     "VICTIM",
     "Card",
     "Form",
@@ -35,6 +40,7 @@ __all__ = [
     "printable",
     "row_card",
     "serving_card",
+    "several",
 ]
 
 NEEDS = ("histories", "auxiliary", "lists", "shadows", "shown histories")
@@ -116,14 +122,17 @@ BLIND, NULL = "blind: ", "null: "
 """What the names of rows begin with: a detector that looks at one plain feature; an attack's null control, the
 attack against a victim trained on none of the candidates."""
 
+BEST_FEATURE = "best single feature"
+"""The blind detector that is chosen, on a shadow model."""
+
 FEATURES = _cards(
     ("popular share", "popular share", "Share of popular items in the list."),
     ("seen item", "seen item", "Whether the list holds an item of the user’s history."),
     ("history length", "history length", "Number of items in the user’s history."),
     ("list constancy", "list constancy", "How much the list is one that others get too."),
     (
-        "best single feature",
-        "best single feature",
+        BEST_FEATURE,
+        BEST_FEATURE,
         "The best of these and of the features that the attacks read, chosen on one shadow model.",
     ),
 )
@@ -131,6 +140,13 @@ FEATURES = _cards(
 
 CANDIDATES = "candidates"
 """The users whose membership is judged."""
+
+JUDGED = ("members", "non-members")
+"""The two groups among them."""
+
+TAIL = "tpr@0.01"
+LEAKS = ("auc", TAIL, "tpr@0.001", "accuracy")
+"""The metrics of membership inference; ``TAIL`` is the share of members found at few false positives."""
 
 GROUPS = _cards(
     (
@@ -199,6 +215,20 @@ SERVINGS = _cards(
     ),
 )
 """The ways of serving strangers."""
+
+
+AXES: Mapping[str, str] = {
+    "k": "list length",
+    "known": "users known",
+    "auxiliary_share": "auxiliary data",
+    "mixed": "items mixed in",
+    "queries": "lists asked",
+    "serving": "strangers served",
+    "shadows": "shadow models",
+    "vectors": "vector length",
+    "variant": "defence",
+}
+"""The labels of those axes of grids that are not called by their names."""
 
 
 def row_card(name: str, cards: Mapping[str, Card]) -> Card:
@@ -424,6 +454,11 @@ def number(value: int | float | None, digits: int = 0) -> str:
         return NOT_AVAILABLE
     text = f"{value:,.{digits}f}"
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def several(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 seed``, ``5 seeds``."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:

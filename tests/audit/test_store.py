@@ -115,14 +115,14 @@ def test_a_training_that_was_stopped_begins_again_after_the_last_finished_stage(
 
 def test_another_audit_takes_what_both_need(small, copied) -> None:
     store = Store(copied / "store", say=pytest.fail)
-    kinds = [stage.kind for stage in store.stages()]
+    kinds = [stage.kind for stage in store.nodes()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"model": 2, "clone": 1, "judged": 4}
     trained = []
     settings = {"PTD": small["settings"]["PTD"], "PTQ": small["settings"]["PTAQ"]}
     wider = AuditSpec(**small | {"attacks": ["PTD", "PTQ"], "settings": settings, "seeds": 1})
     result = run_audit(wider, store=store, progress=lambda *step: trained.append(step[0]))
     assert set(trained) == {"clone, lists"}
-    kinds = [stage.kind for stage in store.stages()]
+    kinds = [stage.kind for stage in store.nodes()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"model": 2, "clone": 1, "judged": 5}
     assert timeless(result) == timeless(run_audit(wider))
 
@@ -130,11 +130,11 @@ def test_another_audit_takes_what_both_need(small, copied) -> None:
 @pytest.mark.parametrize("other", [{"k": 4}, {"split": {"known": 0.6}}, {"defence": {"mixed": 2, "top": 5}}])
 def test_a_setting_of_the_attacker_or_the_judge_leaves_the_victim(small, copied, other) -> None:
     store = Store(copied / "store", say=pytest.fail)
-    before = {stage.hash for stage in store.stages() if stage.kind == "model"}
+    before = {stage.hash for stage in store.nodes() if stage.kind == "model"}
     spec = AuditSpec(**small | other | {"seeds": 1})
     result = run_audit(spec, store=store)
-    assert {stage.hash for stage in store.stages() if stage.kind == "model"} == before
-    assert len([stage for stage in store.stages() if stage.kind == "judged"]) == 8
+    assert {stage.hash for stage in store.nodes() if stage.kind == "model"} == before
+    assert len([stage for stage in store.nodes() if stage.kind == "judged"]) == 8
     assert timeless(result) == timeless(run_audit(spec))
 
 

@@ -100,9 +100,7 @@ def paper(grid, monkeypatch, tmp_path) -> Path:
     for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):
         monkeypatch.setattr(f"{module}.load_grid", lambda name: {grid.name: grid}[name])
         monkeypatch.setattr(f"{module}.grid_names", lambda: (grid.name,))
-    monkeypatch.setattr(
-        "recaudit.report.experiment_figures.draw", lambda *given, **_: [given[-1] / "drawn.svg"]
-    )
+    monkeypatch.setattr("recaudit.report.plots.draw", lambda *given, **_: [given[-1] / "drawn.svg"])
     monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path))
     monkeypatch.delenv("RECAUDIT_STORE", raising=False)
     monkeypatch.setenv("COLUMNS", "200")

@@ -242,7 +242,7 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
     code, out, err = recaudit("audit", spec, "--out", folder)
     assert code == 0
     told = [line for line in err.splitlines() if line.startswith("audit: ")]
-    assert [line.partition(" stages, about ")[0] for line in told] == [f"audit: {n}/7" for n in range(1, 8)]
+    assert [line.partition(" nodes, about ")[0] for line in told] == [f"audit: {n}/7" for n in range(1, 8)]
     assert {line.rpartition(" left: ")[2] for line in told} >= {
         "training bpr for the victim, tiny, seed 0",
         "judging popularity, tiny, seed 0",

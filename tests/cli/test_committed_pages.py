@@ -14,13 +14,13 @@ PAPERS = {"zhu2023": "reproduction", "hu2023": "membership-reproduction"}
 def test_a_committed_page_is_drawn_again_from_its_table(recaudit, monkeypatch, tmp_path, paper) -> None:
     drawn = []
 
-    def draw(frame, grid, folder, *, kinds):
-        assert kinds == ("svg",)
+    def draw(frame, grid, folder, *, formats):
+        assert formats == ("svg",)
         drawn.append(folder / f"{grid.name.replace('/', '-')}.svg")
         return drawn[-1:]
 
-    # Its pictures are drawn in tests of their own.
-    monkeypatch.setattr("recaudit.report.experiment_figures.draw", draw)
+    # Its plots are drawn in tests of their own.
+    monkeypatch.setattr("recaudit.report.plots.draw", draw)
     monkeypatch.setenv("RECAUDIT_DATA", str(tmp_path / "nowhere"))
     monkeypatch.chdir(tmp_path)
     name = PAPERS[paper]

@@ -40,7 +40,7 @@ def costs(tmp_path) -> Costs:
 
 
 def run(progress: GridProgress, todo: dict[str, Planned]) -> None:
-    """Tell of a run of one stage after another."""
+    """Tell of a run of one node after another."""
     left = set(todo)
     with progress:
         for key, one in todo.items():
@@ -50,7 +50,7 @@ def run(progress: GridProgress, todo: dict[str, Planned]) -> None:
             progress.tell(State(todo=todo, running=(), finished=key, left=frozenset(left)))
 
 
-LINE = re.compile(r"zhu2023/table4: (\d)/3 stages, about \d+:\d\d:\d\d left: (.*)")
+LINE = re.compile(r"zhu2023/table4: (\d)/3 nodes, about \d+:\d\d:\d\d left: (.*)")
 
 
 def test_without_a_terminal_it_is_a_line_a_stage(todo, costs, capsys) -> None:
@@ -61,7 +61,7 @@ def test_without_a_terminal_it_is_a_line_a_stage(todo, costs, capsys) -> None:
     assert [line and line.groups() for line in found] == [
         (str(number), f"{label}, ml-1m, seed 0") for number, label in enumerate(LABELS.values(), start=1)
     ]
-    assert err.splitlines()[-1].startswith("zhu2023/table4: 3/3 stages, about 0:00:00 left")
+    assert err.splitlines()[-1].startswith("zhu2023/table4: 3/3 nodes, about 0:00:00 left")
 
 
 def test_colours_that_are_forced_make_no_bars_in_a_log(todo, costs, capsys, monkeypatch) -> None:
@@ -117,7 +117,7 @@ def test_on_a_terminal_it_shows_stages_what_runs_and_the_time_left(todo, costs, 
             progress.tell(State(todo=todo, running=(second.task, second.task), finished=None, left=left))
             progress("training bpr", 10, 200)
             progress._moving.refresh()
-    assert any(re.search(r"1/3 stages +\d:\d\d:\d\d +about \d:\d\d:\d\d left", line) for line in shown)
+    assert any(re.search(r"1/3 nodes +\d:\d\d:\d\d +about \d:\d\d:\d\d left", line) for line in shown)
     running = [line.rstrip() for line in shown if "training a bpr clone" in line]
     assert running[-2:] == [
         "  training a bpr clone, ml-1m, seed 0 training bpr: epoch 10 of at most 200",

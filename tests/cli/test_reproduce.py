@@ -57,8 +57,8 @@ def test_a_second_run_computes_nothing_and_shows_the_same(recaudit, paper, grid)
     assert code == 0
     told = [line for line in err.splitlines() if line.startswith(f"{TABLE}: ")]
     number = len(told)
-    assert told[0].startswith(f"{TABLE}: 1/{number} stages, about ")
-    assert told[-1].startswith(f"{TABLE}: {number}/{number} stages, about 0:00:00 left: ")
+    assert told[0].startswith(f"{TABLE}: 1/{number} nodes, about ")
+    assert told[-1].startswith(f"{TABLE}: {number}/{number} nodes, about 0:00:00 left: ")
     kept = stored(paper / "recaudit-store")
     code, second, err = recaudit("reproduce", TABLE)
     assert (code, second, err) == (0, first, "")
@@ -292,7 +292,7 @@ def membership(grid, monkeypatch, paper) -> Grid:
             "metric": "auc",
             "users": "candidates",
             "shown": ["difference", "blind: popular share"],
-            "picture": "roc",
+            "plot": "roc",
         },
     )
     for module in ("recaudit.experiments.papers", "recaudit.experiments.papers.catalogue"):

@@ -1,4 +1,4 @@
-"""``recaudit runs``: what a store holds, one stage in full, and clearing up."""
+"""``recaudit runs``: what a store holds, one node in full, and clearing up."""
 
 import json
 from collections.abc import Callable
@@ -11,34 +11,35 @@ from recaudit.pipeline import Artifact, Key, Store
 from recaudit.pipeline import keys as store_module
 
 SPEC = {"model": "bpr", "embedding_size": 8}
-SETTINGS = {"auxiliary": "attention", "interactions": True, "lists": True}
-STAGES = {
+NODES = {
     "model": Key(kind="model", inputs={"spec": SPEC, "data": "ml-1m", "seed": 1}),
-    "interactions": Key(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "auxiliary": "none"}),
-    "lists": Key(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "settings": SETTINGS}),
-    "figures": Key(kind="judged", inputs={"model": "popularity", "data": "ml-1m", "k": 50}),
+    "clone": Key(kind="clone", inputs={"spec": SPEC, "data": "ml-1m", "auxiliary": "none"}),
+    "lists": Key(kind="judged", inputs={"clone": SPEC, "data": "ml-1m", "attack": {"lists": True}}),
+    "figures": Key(kind="judged", inputs={"row": "popularity", "data": "ml-1m", "k": 50}),
 }
+LABELS = ("training bpr for victim", "training a bpr clone", "attacking with PTQ", "judging popularity")
 
 
 @pytest.fixture
 def store(tmp_path, monkeypatch) -> Store:
-    """Return a store of four stages, which is the one that is used where none is named."""
+    """Return a store of four nodes, which is the one that is used where none is named."""
     monkeypatch.setenv("RECAUDIT_STORE", str(tmp_path / "kept"))
     monkeypatch.setenv("COLUMNS", "200")
     store = Store(tmp_path / "kept")
-    for number, stage in enumerate(STAGES.values()):
-        piece = Artifact(
+    for number, (node, label) in enumerate(zip(NODES.values(), LABELS, strict=True)):
+        artifact = Artifact(
             tensors={"weights": torch.full((3, 2), float(number))},
             facts={"log": {"epochs": 20}},
+            label=label,
             seconds=1.5 + number,
             elapsed=0.5 + number,
         )
-        store.write(stage, piece)
+        store.write(node, artifact)
     return store
 
 
 def place(store: Store, name: str) -> Path:
-    return store.folder / STAGES[name].kind / STAGES[name].hash
+    return store.folder / NODES[name].kind / NODES[name].hash
 
 
 def content(store: Store) -> dict[Path, bytes]:
@@ -52,24 +53,17 @@ def cells(out: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
-def test_the_list_names_each_stage_and_what_it_is(recaudit, store) -> None:
+def test_the_list_names_each_node_and_what_it_did(recaudit, store) -> None:
     code, out, err = recaudit("runs", "list")
     assert (code, err) == (0, "")
     rows = {row[0]: row[1:4] + row[5:6] for row in cells(out)}
     assert rows == {
-        STAGES["model"].hash[:12]: ["model", "bpr", "ml-1m", "0.5"],
-        STAGES["interactions"].hash[:12]: ["clone", "bpr: interactions", "ml-1m", "1.5"],
-        STAGES["lists"].hash[:12]: [
-            "clone",
-            "bpr: interactions, lists, auxiliary by attention",
-            "ml-1m",
-            "2.5",
-        ],
-        STAGES["figures"].hash[:12]: ["judged", "of popularity", "ml-1m", "3.5"],
+        key.hash[:12]: [key.kind, label, "ml-1m", f"{number}.5"]
+        for number, (key, label) in enumerate(zip(NODES.values(), LABELS, strict=True))
     }
-    assert out.splitlines()[-1].startswith("4 stages, ")
+    assert out.splitlines()[-1].startswith("4 nodes, ")
     of_kind = recaudit("runs", "list", "--kind", "clone", "--store", store.folder)[1]
-    assert [row[1] for row in cells(of_kind)] == ["clone", "clone"]
+    assert [row[1] for row in cells(of_kind)] == ["clone"]
     code, out, err = recaudit("runs", "list", "--kind", "modle")
     assert (code, out) == (2, "")
     assert err == "recaudit: --kind: unknown kind 'modle'; did you mean 'model'?\n"
@@ -80,14 +74,14 @@ def test_no_hash_is_cut_on_a_narrow_terminal(recaudit, store, monkeypatch, colum
     monkeypatch.setenv("COLUMNS", columns)
     out = recaudit("runs", "list")[1]
     named = [row[0] for row in cells(out) if row[0]]
-    assert sorted(named) == sorted(stage.hash[:12] for stage in STAGES.values())
+    assert sorted(named) == sorted(node.hash[:12] for node in NODES.values())
     assert max(map(len, out.splitlines()[1:])) <= int(columns)
 
 
 def test_an_empty_store(recaudit, tmp_path) -> None:
     code, out, err = recaudit("runs", "list", "--store", tmp_path)
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1] == "0 stages, 0 kB"
+    assert out.splitlines()[-1] == "0 nodes, 0 kB"
     assert recaudit("runs", "gc", "--store", tmp_path) == (0, "0 removed\n", "")
     assert list(tmp_path.iterdir()) == []
 
@@ -118,14 +112,14 @@ def test_a_store_that_is_not_there(recaudit, tmp_path, monkeypatch, command, nam
 
 
 @pytest.mark.parametrize("length", [12, 64])
-def test_one_stage_as_json(recaudit, store, length) -> None:
-    stage = STAGES["lists"]
-    code, out, err = recaudit("runs", "show", stage.hash[:length])
+def test_one_node_as_json(recaudit, store, length) -> None:
+    node = NODES["lists"]
+    code, out, err = recaudit("runs", "show", node.hash[:length])
     assert (code, err) == (0, "")
     shown = json.loads(out)
-    assert shown["hash"] == stage.hash
-    assert shown["kind"] == "clone"
-    assert shown["inputs"] == stage.inputs
+    assert shown["hash"] == node.hash
+    assert (shown["kind"], shown["label"]) == ("judged", "attacking with PTQ")
+    assert shown["inputs"] == node.inputs
     assert shown["facts"] == {"log": {"epochs": 20}}
     assert (shown["seconds"], shown["elapsed"]) == (3.5, 2.5)
     assert shown["folder"] == str(place(store, "lists"))
@@ -136,19 +130,19 @@ def test_a_hash_that_names_none_or_several(recaudit, store) -> None:
     code, out, err = recaudit("runs", "show", "xyz")
     assert (code, out) == (2, "")
     assert err == (
-        f"recaudit: no stage in {store.folder} has a hash that begins with 'xyz'; recaudit runs list names "
+        f"recaudit: no node in {store.folder} has a hash that begins with 'xyz'; recaudit runs list names "
         "them all\n"
     )
     code, out, err = recaudit("runs", "show", "")
     assert (code, out) == (2, "")
-    assert err.startswith(f"recaudit: 4 stages in {store.folder} have a hash that begins with '', such as ")
+    assert err.startswith(f"recaudit: 4 nodes in {store.folder} have a hash that begins with '', such as ")
     assert err.endswith("; give more of it\n")
-    assert sum(stage.hash[:12] in err for stage in STAGES.values()) == 3
+    assert sum(node.hash[:12] in err for node in NODES.values()) == 3
 
 
 def leftover(store: Store) -> Path:
     """Leave what a killed process leaves behind."""
-    path = store.folder / f".partial-{STAGES['model'].hash}-x1"
+    path = store.folder / f".partial-{NODES['model'].hash}-x1"
     path.mkdir()
     (path / "tensors.safetensors").write_bytes(b"half")
     return path
@@ -178,7 +172,7 @@ def test_clearing_up_takes_what_is_of_no_use_alone(
     assert recaudit("runs", "gc") == (0, "0 removed\n", "")
 
 
-def test_clearing_up_takes_stages_of_other_versions(recaudit, store, monkeypatch) -> None:
+def test_clearing_up_takes_nodes_of_other_versions(recaudit, store, monkeypatch) -> None:
     others = {**store_module.versions(), "torch": "99.0"}
     old = store_module.versions()["torch"]
     monkeypatch.setattr(store_module, "versions", lambda: others)
@@ -193,28 +187,22 @@ def test_looking_changes_nothing(recaudit, store) -> None:
     (store.folder / "recaudit-store.json").unlink()  # somebody lost it
     (store.folder / "locks").rmdir()
     times = {path: path.stat().st_mtime_ns for path in (store.folder, *store.folder.rglob("*"))}
-    commands = (("list",), ("show", STAGES["model"].hash), ("gc", "--dry-run"))
+    commands = (("list",), ("show", NODES["model"].hash), ("gc", "--dry-run"))
     assert [recaudit("runs", *command)[0] for command in commands] == [0] * 3
     assert {path: path.stat().st_mtime_ns for path in (store.folder, *store.folder.rglob("*"))} == times
 
 
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        {"spec": "bpr"},
-        {"spec": None, "settings": "all"},
-        {"settings": ["auxiliary"], "model": 3},
-        {"spec": []},
-    ],
-)
-def test_stages_whose_inputs_are_others(recaudit, store, inputs) -> None:
-    store.write(Key(kind="model", inputs=inputs), Artifact())
+def test_a_node_of_an_earlier_version_has_no_label(recaudit, store) -> None:
+    path = place(store, "model")
+    stored = json.loads((path / "node.json").read_bytes())
+    del stored["sha256"], stored["label"]
+    (path / "node.json").write_bytes(store_module.rendered(stored))
     code, out, err = recaudit("runs", "list")
     assert (code, err) == (0, "")
-    assert out.splitlines()[-1].startswith("5 stages, ")
+    assert [row[2] for row in cells(out) if row[0] == NODES["model"].hash[:12]] == [""]
 
 
-def test_another_version_s_stage_stops_nothing(recaudit, store) -> None:
+def test_another_version_s_node_stops_nothing(recaudit, store) -> None:
     path = place(store, "model")
     stored = json.loads((path / "node.json").read_bytes())
     del stored["sha256"], stored["facts"]
@@ -222,7 +210,7 @@ def test_another_version_s_stage_stops_nothing(recaudit, store) -> None:
     (path / "node.json").write_bytes(store_module.rendered(stored))
     says = "written by another version of recaudit: recaudit 9.8.7"
     code, out, err = recaudit("runs", "list")
-    assert (code, out.splitlines()[-1][:9]) == (0, "3 stages,")
+    assert (code, out.splitlines()[-1][:8]) == (0, "3 nodes,")
     assert " ".join(err.split()).endswith(f"{path}: {says}; recaudit runs gc removes it")
     removed = f"{path.relative_to(store.folder)}: {says}\n1 removed\n"
     assert recaudit("runs", "gc") == (0, removed, "")
@@ -231,18 +219,18 @@ def test_another_version_s_stage_stops_nothing(recaudit, store) -> None:
 
 def test_clearing_up_takes_locks_that_nobody_holds(recaudit, store) -> None:
     for name in ("lists", "figures"):
-        (store.folder / "locks" / f"{STAGES[name].hash}.lock").touch()
-    with store.lock(STAGES["model"]):
+        (store.folder / "locks" / f"{NODES[name].hash}.lock").touch()
+    with store.lock(NODES["model"]):
         told = "locks: 2 that nobody holds\n2"
         assert recaudit("runs", "gc", "--dry-run") == (0, f"{told} would be removed\n", "")
         assert recaudit("runs", "gc") == (0, f"{told} removed\n", "")
         left = [path.stem for path in (store.folder / "locks").iterdir()]
-    assert left == [STAGES["model"].hash]
+    assert left == [NODES["model"].hash]
 
 
 def test_clearing_up_beside_a_run_takes_nothing_of_it(recaudit, store) -> None:
-    stage = STAGES["model"]
-    with store.lock(stage):
+    node = NODES["model"]
+    with store.lock(node):
         leftover(store)
         before = content(store)
         assert recaudit("runs", "gc") == (0, "0 removed\n", "")

@@ -1,4 +1,4 @@
-"""What stages cost: medians of like stages, and guesses that are counted as such."""
+"""What nodes cost: medians of like nodes, and guesses that are counted as such."""
 
 import pytest
 
@@ -14,10 +14,10 @@ def model(name: str, seed: int, data: str = "ml-1m") -> Key:
 
 
 def judged(row: str, *, lists: bool | None = None, seed: int = 0) -> Key:
-    """Return the key of a reference's row, or of an attack's, which has settings."""
+    """Return the key of a reference's row, or of an attack's."""
     inputs = {"row": row, "data": "ml-1m", "seed": seed}
     if lists is not None:
-        inputs |= {"clone": {"model": "bpr"}, "settings": {**SETTINGS, "lists": lists}}
+        inputs |= {"clone": {"model": "bpr"}, "attack": {**SETTINGS, "lists": lists}}
     return Key(kind="judged", inputs=inputs)
 
 
@@ -31,12 +31,12 @@ def store(tmp_path) -> Store:
     return Store(tmp_path)
 
 
-def keep(store: Store, stage: Key, elapsed: float) -> None:
-    # What a stage would cost alone is another thing: it counts what others of the run cost already.
-    store.write(stage, Artifact(seconds=1000.0, elapsed=elapsed))
+def keep(store: Store, node: Key, elapsed: float) -> None:
+    # What a node would cost alone is another thing: it counts what others of the run cost already.
+    store.write(node, Artifact(seconds=1000.0, elapsed=elapsed))
 
 
-def test_like_stages_cost_their_median(store) -> None:
+def test_like_nodes_cost_their_median(store) -> None:
     for seed, elapsed in enumerate((10.0, 100.0, 20.0)):
         keep(store, model("bpr", seed), elapsed)
     keep(store, model("bpr", 0, "steam"), 7.0)
@@ -78,8 +78,8 @@ def test_judging_an_attack_costs_its_clone_too(store) -> None:
     assert costs.of([other]).measured == 0.0
 
 
-def test_stages_of_another_version_are_like_none(store) -> None:
-    keep(store, Key(kind="clone", inputs={"settings": {}, "data": "ml-1m"}), 500.0)
+def test_nodes_of_another_version_are_like_none(store) -> None:
+    keep(store, Key(kind="clone", inputs={"attack": {}, "data": "ml-1m"}), 500.0)
     keep(store, Key(kind="clone", inputs={}), 500.0)
     keep(store, Key(kind="shadow", inputs={"data": "ml-1m"}), 500.0)
     estimate = Costs(store).of([planned(judged("attack", lists=True))])

@@ -52,14 +52,14 @@ def task_of(grid: Any, store: Store) -> Task:
 def test_a_task_leaves_its_stage_in_the_store(make_grid, store) -> None:
     task = task_of(make_grid(), store)
     assert perform(task) == Done()
-    assert [one.hash for one in store.stages()] == [task.key.hash]
+    assert [one.hash for one in store.nodes()] == [task.key.hash]
 
 
 def test_a_stage_that_another_run_computes_is_left_to_it(make_grid, store) -> None:
     task = task_of(make_grid(), store)
     with store.lock(task.key):
         assert perform(task) == Done(busy=True)
-        assert list(store.stages()) == []
+        assert list(store.nodes()) == []
 
 
 def test_a_store_that_is_not_there_is_told(make_grid, store, tmp_path) -> None:
@@ -79,7 +79,7 @@ def test_a_machine_with_other_data_is_told_before_it_computes(make_grid, store, 
     tasks._data.cache_clear()
     with pytest.raises(UsageError, match="has other data than the process that asks, or another version of"):
         perform(task)
-    assert list(store.stages()) == []
+    assert list(store.nodes()) == []
 
 
 # --- a process that dies ---
@@ -278,7 +278,7 @@ def test_two_processes_at_once_share_a_grid(
     assert one.of("computed"), "the other process did it all"
     assert other.of("computed"), "the first process did it all"
     store = Store(folder, say=pytest.fail)
-    assert {stored.hash for stored in store.stages()} == set(computed)
+    assert {stored.hash for stored in store.nodes()} == set(computed)
     assert list(store.garbage()) == []
     assert figures(make_grid(), folder).equals(figures(make_grid(), finished))
     same_tensors(contents(folder), contents(finished))

@@ -104,7 +104,7 @@ def test_the_metric_follows_an_axis_of_lengths() -> None:
         ({"axes": {"a.k": [1], "b.k": [2]}, "seeds_of": []}, "axes: found a.k, b.k; no two may end alike"),
         ({"axes": {"attack": ["PTD"]}, "seeds_of": []}, "axes: found attack"),
         ({"axes": {"split": ["even"]}, "seeds_of": []}, "axes.split: would take the place of the base's"),
-        ({"axes": {"attacks.n": [1]}, "seeds_of": []}, "axes.attacks.n: the base's 'attacks' is"),
+        ({"axes": {"attacks.n": [1]}, "seeds_of": []}, "axes.attacks.n: 'attacks' is"),
         ({"base": {"attacks": ["PTD"], "seeds": 3}}, "base.seeds: the grid's own seeds"),
         ({"base": {"attacks": "PTD,PTQ"}}, "base.attacks: expected a list of names, found 'PTD,PTQ'"),
         ({"base": {}}, "base.attacks: expected a list of names, found None"),
@@ -114,14 +114,14 @@ def test_the_metric_follows_an_axis_of_lengths() -> None:
         ({"metric": "auc"}, "metric: found 'auc', which base.threats [stealing] does not have"),
         ({"metric": "tpr@0.01"}, "metric: found 'tpr@0.01', which base.threats [stealing] does not have"),
         ({"users": "candidates"}, "users: found 'candidates', which base.threats [stealing] does not have"),
-        ({"picture": "roc"}, "picture: found 'roc', which base.threats [stealing] does not have"),
+        ({"plot": "roc"}, "plot: found 'roc', which base.threats [stealing] does not have"),
         ({"variants": {"none": {}}}, "variants: found none; no axis 'variant'"),
         ({"further": [{"title": "T", "metrics": ["list"]}]}, "further.0.metrics.0: "),
         ({"further": [{"title": "T", "metrics": ["agreement@k"]}]}, "further.0.metrics.0: "),
         (
             {"further": [{"title": "T", "metrics": ["lists"], "rows": ["victim", "QSD50"]}]},
-            "further: 'T' has the row 'QSD50'; there are PTD, X a+b, X a+c, popularity, retrained, victim, "
-            "constant, auxiliary",
+            "further: 'T' has the row 'QSD50'; there are PTD, X a+b, X a+c, popularity, constant, "
+            "auxiliary, retrained, victim",
         ),
         ({"seeds": 0}, "seeds: "),
         ({"users": "everybody"}, "users: "),
@@ -155,7 +155,7 @@ INFERS: dict[str, Any] = {
     "metric": "auc",
     "users": "candidates",
     "shown": ["stack", "blind: popular share"],
-    "picture": "frontier",
+    "plot": "frontier",
 }
 
 
@@ -211,7 +211,7 @@ def test_metrics_of_membership_inference(metric: str) -> None:
         ({"variants": {}}, "variants: found nothing; the axis 'variant' names none, short, strong"),
         (
             {"variants": {**INFERS["variants"], "strong": {"victim": "bpr", "victim.model.x": 1}}},
-            "variants.strong.victim.model.x: the base's 'model' is 'bpr', which has no keys inside",
+            "variants.strong.victim.model.x: 'model' is 'bpr', which has no keys inside",
         ),
         (
             {"variants": {**INFERS["variants"], "short": {"membership": "x"}}},
@@ -220,7 +220,7 @@ def test_metrics_of_membership_inference(metric: str) -> None:
         ({"variants": {**INFERS["variants"], "short": {"k": [1]}}}, "variants.short.k"),
         (
             {"variants": {}, "axes": {"membership.serving": ["popular"]}},
-            "picture: frontier has a point a variant; there is no axis 'variant'",
+            "plot: frontier has a point a variant; there is no axis 'variant'",
         ),
     ],
 )

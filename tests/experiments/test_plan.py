@@ -106,7 +106,7 @@ def test_data_that_are_missing_or_cannot_be_split_are_told(make_grid, empty) -> 
 def test_nothing_is_missing_of_a_finished_grid(make_grid, copied) -> None:
     planned = plan(make_grid(), copied)
     assert missing(planned, copied) == {}
-    assert {one.hash for one in copied.stages()} >= planned.keys()
+    assert {one.hash for one in copied.nodes()} >= planned.keys()
     assert finished_seeds(cell_spec(make_grid().cells()[0]), copied) == (0, 1)
     for kind in ("model", "clone"):  # figures are all that is wanted
         shutil.rmtree(copied.folder / kind)

@@ -156,7 +156,7 @@ def test_a_transient_result_is_held_and_kept_nowhere(monkeypatch, cache) -> None
         assert cache.get(text_node("a", again, kept=False)) is first
         assert clock() == 5  # as if it had run alone
     assert (cache.hits, cache.misses, cache.saved_seconds) == (0, 0, 5)
-    assert cache.store is None or list(cache.store.stages()) == []
+    assert cache.store is None or list(cache.store.nodes()) == []
     assert Cache(cache.store).get(replace(node, compute=lambda: "computed")) == "computed"
 
 

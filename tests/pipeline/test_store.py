@@ -137,7 +137,7 @@ def test_stages_lists_what_is_there(tmp_path) -> None:
     names = [KEY, Key(kind="judged", inputs={"model": KEY.hash}), key(1)]
     for name in names:
         store.write(name, ARTIFACT)
-    listed = list(store.stages())
+    listed = list(store.nodes())
     assert [(one.kind, one.hash) for one in listed] == sorted((one.kind, one.hash) for one in names)
     one = next(one for one in listed if one.hash == KEY.hash)
     assert (one.inputs, one.facts, one.seconds, one.elapsed) == (KEY.inputs, ARTIFACT.facts, 1.1, 0.7)
@@ -147,7 +147,7 @@ def test_stages_lists_what_is_there(tmp_path) -> None:
     assert one.versions["torch"] == torch.__version__
     assert told == []
     (place(store) / "node.json").write_text("{}")
-    assert len(list(store.stages())) == 2
+    assert len(list(store.nodes())) == 2
     assert told == [f"{place(store)}: node.json is damaged; recaudit runs gc removes it"]
 
 
@@ -462,13 +462,13 @@ def test_a_killed_writer_leaves_whole_stages_and_nothing_that_passes_for_one(tmp
             piece = store.read(written)
             assert piece.facts == {"number": written.inputs["number"]}
             assert piece.tensors["a"].tolist() == [written.inputs["number"]] * 300
-        assert len(list(store.stages())) == number
+        assert len(list(store.nodes())) == number
         assert {path for path, _ in store.garbage()} == set(leftovers(store))
         for path, why in list(store.garbage()):
             assert why == "left by a process that was stopped"
             store.remove(path)
         assert leftovers(store) == []
-    assert len(list(store.stages())) == number
+    assert len(list(store.nodes())) == number
 
 
 TWINS = """
@@ -497,7 +497,7 @@ def test_two_processes_that_write_the_same_stages(tmp_path) -> None:
             each.process.stdin.flush()
         assert [each.line() for each in (one, two)] == ["end", "end"]
     store = Store(tmp_path, say=fail)
-    assert len(list(store.stages())) == 300
+    assert len(list(store.nodes())) == 300
     assert list(store.garbage()) == []
     assert leftovers(store) == []
 
@@ -585,7 +585,7 @@ def test_garbage_is_what_no_run_can_use_and_nothing_else(tmp_path, monkeypatch) 
         (tmp_path / foreign).mkdir(parents=True)
         (tmp_path / foreign / "node.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("")
-    assert {one.folder for one in Store(tmp_path).stages()} == {
+    assert {one.folder for one in Store(tmp_path).nodes()} == {
         place(store, one) for one in (good, damaged, outdated)
     }
     with store.lock(writing):
@@ -791,7 +791,7 @@ def test_a_description_with_a_field_more_is_read(tmp_path) -> None:
     store = Store(tmp_path, say=fail)
     store.write(KEY, SMALL)
     rewrite(place(store), lambda stored: stored.update(machine="somewhere"))
-    (one,) = store.stages()
+    (one,) = store.nodes()
     assert (one.hash, one.facts) == (KEY.hash, SMALL.facts)
     assert one.size == sum(path.stat().st_size for path in one.folder.iterdir())
     assert same(store.read(KEY), SMALL)
@@ -816,7 +816,7 @@ def test_a_description_that_does_not_fit_is_told_as_another_version_s(tmp_path, 
             del stored[name]
 
     rewrite(place(store), change)
-    assert [one.hash for one in store.stages()] == [key(2).hash]
+    assert [one.hash for one in store.nodes()] == [key(2).hash]
     by = "" if name == "versions" else ": recaudit 9.8.7"
     says = f"written by another version of recaudit{by}"
     assert told == [f"{place(store)}: {says}; recaudit runs gc removes it"]
@@ -832,7 +832,7 @@ def test_files_that_are_described_otherwise(tmp_path, files) -> None:
     store = Store(tmp_path)
     store.write(KEY, SMALL)
     rewrite(place(store), lambda stored: stored.update(files=files))
-    assert list(store.stages()) == []
+    assert list(store.nodes()) == []
     assert dict(store.garbage()) == {place(store): "written by another version of recaudit"}
 
 
@@ -853,7 +853,7 @@ def read_all(folder: Path) -> list[str]:
     store.read(KEY)
     assert not list(store.garbage())
     assert store.clear_locks(dry_run=True) == 0
-    return [one.hash for one in store.stages()]
+    return [one.hash for one in store.nodes()]
 
 
 def test_to_read_makes_nothing(tmp_path) -> None:

@@ -66,7 +66,7 @@ def test_the_verdict_names_the_strongest_attack_the_floor_and_the_ceiling(values
         "3,020 other users, the strongest attack (PTAQ) reproduces 64.7 % (62.3–67.1) of the items that the "
         "victim recommends to users whose lists nobody asked for. The most popular unseen items, with no "
         "attack at all, get 28.0 % (25.6–30.4). The victim trained again with another seed gets 71.0 % "
-        "(68.6–73.4). PTAQ goes 85 % of the way from the popular list to that ceiling."
+        "(68.6–73.4). PTAQ goes 85 % of the way from the popular list to the retrained victim."
     )
 
 

@@ -4,19 +4,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
-from recaudit.report import Result, markdown_table, parse_result, terminal_table, write_figures_csv
-from recaudit.report.tables import cost, needs
+from recaudit.report import Result, parse_result, terminal_table, write_figures_csv
+from recaudit.report.table import markdown
+from recaudit.report.tables import agreement, cost, membership, needs
 from recaudit.report.views import COSTS, Stealing, served
 from recaudit.vocabulary import metric_of
-
-
-def _printed(result: Result, width: int) -> list[str]:
-    console = Console(width=width, record=True, file=None, force_terminal=False)
-    with console.capture() as capture:
-        console.print(terminal_table(result))
-    return capture.get().splitlines()
+from shown import printed
 
 
 def _words(text: str) -> str:
@@ -29,7 +23,7 @@ def test_every_figure_and_interval_stands_in_the_terminal_uncut(
     kind: str, width: int, request: pytest.FixtureRequest
 ) -> None:
     result = parse_result(request.getfixturevalue(kind))
-    lines = _printed(result, width)
+    lines = printed(terminal_table(result), width).splitlines()
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert "…" not in text
@@ -43,7 +37,7 @@ def test_every_figure_and_interval_stands_in_the_terminal_uncut(
 
 
 def test_a_row_an_attack_between_floor_and_ceiling(both_result: Result) -> None:
-    lines = [_words(line).strip() for line in _printed(both_result, 200)]
+    lines = [_words(line).strip() for line in printed(terminal_table(both_result), 200).splitlines()]
     start = next(place for place, line in enumerate(lines) if line.startswith("Agreement@50 with the victim"))
     names = ["Popular list", "QSD", "PTD", "PTQ", "PTA", "PTAQ", "Retrained"]
     rows = [line for line in lines[start:] if line.startswith(tuple(names))][: len(names)]
@@ -66,7 +60,7 @@ def test_values_without_a_number_say_so(values: dict[str, Any]) -> None:
             figure |= {"value": None, "low": None, "high": None}
         if figure["attack"] == "PTQ":
             figure |= {"low": None, "high": None}
-    rows = [_words(line).strip() for line in _printed(parse_result(values), 200)]
+    rows = [_words(line).strip() for line in printed(terminal_table(parse_result(values)), 200).splitlines()]
     assert "PTD" + 5 * " not available" in rows
     assert "PTQ 53.4 % 66.8 % 65.3 % 59.1 % 0.430" in rows
 
@@ -74,7 +68,7 @@ def test_values_without_a_number_say_so(values: dict[str, Any]) -> None:
 def test_names_are_text_and_no_markup(values: dict[str, Any]) -> None:
     values["data"]["name"] = "[red]data[/red]\x1b[2J"
     values["figures"][7]["attack"] = "[bold]QSD[/bold]"
-    text = "\n".join(_printed(parse_result(values), 100))
+    text = "\n".join(printed(terminal_table(parse_result(values)), 100).splitlines())
     assert "[red]data[/red]\N{REPLACEMENT CHARACTER}[2J" in text
     assert "[bold]QSD[/bold]" in text
     assert "\x1b" not in text
@@ -83,10 +77,10 @@ def test_names_are_text_and_no_markup(values: dict[str, Any]) -> None:
 def test_an_audit_without_references_has_a_table(values: dict[str, Any]) -> None:
     keep = ("PTAQ",)
     values["figures"] = [figure for figure in values["figures"] if figure["attack"] in keep]
-    rows = [line.split() for line in _printed(parse_result(values), 100)]
+    rows = [line.split() for line in printed(terminal_table(parse_result(values)), 100).splitlines()]
     assert sum(row[:1] == ["PTAQ"] for row in rows) >= 1
     values["figures"] = []
-    assert _printed(parse_result(values), 100)
+    assert printed(terminal_table(parse_result(values)), 100).splitlines()
 
 
 def test_costs_come_from_the_ledger_where_no_figure_has_them(values: dict[str, Any]) -> None:
@@ -119,14 +113,14 @@ def test_needs_come_from_the_cards(membership_result: Result, membership_values:
 
 def test_markdown_has_the_same_rows(values: dict[str, Any], membership_result: Result) -> None:
     values["figures"].append(values["figures"][0] | {"attack": "a|b\nc", "users": "unqueried"})
-    lines = markdown_table(parse_result(values)).splitlines()
-    assert lines[0] == "ml-1m: bpr victim, bpr clone, 5 seeds."
+    lines = markdown(agreement(Stealing(parse_result(values)))).splitlines()
     said = "64.7 % (62.3–67.1) | 72.9 % (71.8–74.0) | 72.0 % (71.0–73.0) | 85.3 % (80.3–90.3) | 0.550 (0.530–0.570) |"
     assert f"| **PTAQ** | {said.replace(' %', chr(160) + '%')}" in lines
     assert any(line.startswith("| a\\|b\N{REPLACEMENT CHARACTER}c | 28.0") for line in lines)
-    inferred = markdown_table(membership_result)
-    assert "| **stack** | 0.634 (0.616–0.652) |" in inferred
-    assert inferred.index("Everyone folded in") < inferred.index("Popular list for strangers")
+    folded, popular = map(markdown, map(membership, served(membership_result)))
+    assert "| **stack** | 0.634 (0.616–0.652) |" in folded
+    assert "everyone folded in" in folded
+    assert "popular list for strangers" in popular
 
 
 def test_the_csv_has_exactly_the_columns_and_full_precision(values: dict[str, Any], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
+from recaudit.figures import Figure, Figures
 from recaudit.models.registry import model_card
 from recaudit.pipeline.cache import Cache
 from recaudit.pipeline.keys import versions
@@ -46,12 +48,17 @@ class AuditResult:
     """What an audit found, as plain values: the content of ``result.json``.
 
     Args:
-        content: spec and its hash, versions, description of the data, ledgers, stages and figures.
+        content: spec and its hash, versions, description of the data, ledgers, costs (``stages``) and figures.
         reused: seeds for which nothing was computed, as all their results were stored.
     """
 
     content: dict[str, Any]
     reused: tuple[int, ...]
+
+    @cached_property
+    def index(self) -> Figures:
+        """The figures, to be found by attack, metric, users and serving."""
+        return Figures.of(Figure.model_validate(row) for row in self.content["figures"])
 
     def figure(
         self, attack: str, metric: str, users: str = "unqueried", *, serving: str | None = None
@@ -68,14 +75,11 @@ class AuditResult:
         Raises:
             KeyError: where there is no such figure; the message names those of the attack or of the metric.
         """
-        rows = self.content["figures"]
-        for row in rows:
-            key = (row["attack"], row["metric"], row["users"], row["serving"])
-            if key == (attack, metric, users, serving):
-                value: float | None = row["value"]
-                return value
-        of_attack = {f"{row['metric']} ({row['users']})" for row in rows if row["attack"] == attack}
-        there = sorted(of_attack or {row["attack"] for row in rows})
+        found = self.index.find(attack, metric, users, serving)
+        if found is not None:
+            return found.value
+        of_attack = {f"{one.metric} ({one.users})" for one in self.index if one.attack == attack}
+        there = sorted(of_attack or self.index.attacks)
         raise KeyError(f"no {metric!r} of {attack!r} on {users!r} users; there are {', '.join(there)}")
 
 

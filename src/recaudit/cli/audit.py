@@ -1,4 +1,4 @@
-"""``recaudit audit``: one setting, from a spec and flags to tables, pictures and an exit code."""
+"""``recaudit audit``: one setting, from a spec and flags to tables, plots and an exit code."""
 
 import json
 import math
@@ -15,6 +15,7 @@ from recaudit.cli.progress import GridProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
 from recaudit.files import write_text
+from recaudit.vocabulary import CANDIDATES, LEAKS, NULL
 
 if TYPE_CHECKING:
     from recaudit.audit.spec import AuditSpec
@@ -24,7 +25,6 @@ __all__ = ["audit"]
 
 OVER_LIMIT = 1
 METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
-MEMBERSHIP_METRICS = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
 Several = Parameter(negative="", show_default=False)
 Switch = Parameter(negative="", show_default=False)
 
@@ -47,7 +47,7 @@ class HowToRun:
     out: str | None = None
     """Folder for the result; named after data, victim and spec by default."""
     store: str | None = None
-    """Folder that keeps finished stages, which several audits may share; `store` in --out by default."""
+    """Folder that keeps finished nodes, which several audits may share; `store` in --out by default."""
     fail_over: Annotated[tuple[str, ...], Several] = ()
     """Exit with 1 where an attack's figure is over a limit: on unqueried users, such as agreement@50=0.6; on
     members and strangers under the first way of serving, such as tpr@0.01=0.1 or auc=0.6."""
@@ -77,7 +77,7 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     """Audit a recommender for model stealing and membership inference.
 
     Trains a victim (or takes one), attacks it as a black box, and writes figures.csv, result.json and
-    report.html. A killed audit goes on from its last finished stage when it is started again.
+    report.html. A killed audit goes on from its last finished node when it is started again.
 
     Args:
         spec: YAML file with the audit's settings; flags go over it, and --set over both.
@@ -178,7 +178,7 @@ def _limits(given: object, k: int, threats: Sequence[str]) -> list[tuple[str, fl
 def _limit(text: str, k: int, threats: Sequence[str]) -> tuple[str, float]:
     metric, _, number = text.partition("=")
     known = [f"{name}@{k}" for name in METRICS] if "stealing" in threats else []
-    known += MEMBERSHIP_METRICS if "membership" in threats else ()
+    known += LEAKS if "membership" in threats else ()
     if metric not in known:
         raise UsageError(f"fail_over: unknown metric {metric!r}{nearest(metric, known)}")
     try:
@@ -200,10 +200,10 @@ def _judge(
     over = 0
     for metric, limit in limits:
         headline: tuple[str | None, str]
-        if metric in MEMBERSHIP_METRICS:
+        if metric in LEAKS:
             # The blind panel counts: a leak that takes no attack is one too. A null control is none.
-            attacks = {row["attack"] for row in figures if not row["attack"].startswith("null: ")}
-            headline = (spec.membership.serving[0], "candidates")
+            attacks = {row["attack"] for row in figures if not row["attack"].startswith(NULL)}
+            headline = (spec.membership.serving[0], CANDIDATES)
             whom = f"members and strangers ({headline[0]})"
         else:
             attacks, headline, whom = set(spec.attacks), (None, "unqueried"), "unqueried users"

@@ -1,4 +1,4 @@
-"""Long work on a terminal: which stage runs, how far it has come, and what is left."""
+"""Long work on a terminal: which node runs, how far it has come, and what is left."""
 
 import sys
 import time
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["GridProgress"]
 
 MOST = 8
-"""How many of the running stages are named."""
+"""How many of the running nodes are named."""
 
 
 class GridProgress:
-    """Shows how many stages of an experiment are done, what runs, and about how long the rest takes.
+    """Shows how many nodes of an experiment are done, what runs, and about how long the rest takes.
 
-    Time left is what the stages that are left cost by like ones in the store, corrected by how those of this
-    run turned out. On a terminal this is a bar; elsewhere, a line a finished stage.
+    Time left is what the nodes that are left cost by like ones in the store, corrected by how those of this
+    run turned out. On a terminal this is a bar; elsewhere, a line a finished node.
     """
 
     def __init__(self, name: str, costs: "Costs", *, quiet: bool = False) -> None:
@@ -39,11 +39,11 @@ class GridProgress:
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=15),
-            TextColumn("{task.fields[stages]}"),
+            TextColumn("{task.fields[nodes]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
         )
-        self._bar = self._bars.add_task(name, total=None, stages="", left="")
+        self._bar = self._bars.add_task(name, total=None, nodes="", left="")
         # Below, in columns of its own: what runs is long, and would take the bar's room.
         self._below = Progress(
             TextColumn("{task.description}", markup=False), TextColumn("{task.fields[epochs]}", markup=False)
@@ -81,17 +81,17 @@ class GridProgress:
         left = sum(self._seconds[key] for key in state.left)
         done = sum(self._seconds.values()) - left
         elapsed = time.monotonic() - self._began
-        # A few quick stages tell no pace: until then, what like stages cost does.
+        # A few quick nodes tell no pace: until then, what like nodes cost does.
         paced = done > 0.05 * (done + left)
         rest = elapsed * left / done if paced else left / max(1, len(state.running))
         about = f"about {_clock(rest)} left"
-        stages = f"{len(state.todo) - len(state.left)}/{len(state.todo)} stages"
-        self._bars.update(self._bar, completed=done, stages=stages, left=about)
+        nodes = f"{len(state.todo) - len(state.left)}/{len(state.todo)} nodes"
+        self._bars.update(self._bar, completed=done, nodes=nodes, left=about)
         running = [f"  {_described(task)}" for task in state.running[:MOST]]
         running += [f"  and {len(state.running) - MOST} more"] if len(state.running) > MOST else []
         self._below.update(self._running, description="\n".join(running), visible=bool(running), epochs="")
         if state.finished is not None and not self._moves:
-            line = f"{self._name}: {stages}, {about}: {_described(state.todo[state.finished].task)}"
+            line = f"{self._name}: {nodes}, {about}: {_described(state.todo[state.finished].task)}"
             self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 

@@ -23,16 +23,9 @@ if TYPE_CHECKING:
     from recaudit.experiments.grid import Grid
     from recaudit.pipeline import Store
     from recaudit.pipeline.schedule import Pool
-    from recaudit.report.experiment_page import Section
+    from recaudit.report.paper import Part
 
 __all__ = ["reproduce_app"]
-
-PAPERS = {
-    "zhu2023": "Model Stealing Attack against Recommender System (Zhu et al. 2023)",
-    "hu2023": "Membership Inference Attacks Against Latent Factor Model (Hu)",
-}
-PAGES = {"zhu2023": "reproduction", "hu2023": "membership-reproduction"}
-"""What the page of a paper and the folder of its pictures are called."""
 
 reproduce_app = App(
     name="reproduce", help="Run a paper's experiments and set ours beside the published values."
@@ -55,16 +48,16 @@ class ReproduceOptions:
     device: str = "cpu"
     """cpu, cuda or mps."""
     store: Folder | None = None
-    """Folder that keeps finished stages; $RECAUDIT_STORE or recaudit-store by default."""
+    """Folder that keeps finished nodes; $RECAUDIT_STORE or recaudit-store by default."""
     out: Folder | None = None
-    """Folder for results.parquet, results.csv and pictures; results/NAME by default."""
+    """Folder for results.parquet, results.csv and plots; results/NAME by default."""
 
 
 @reproduce_app.default
 def reproduce(name: str | None = None, /, *, options: ReproduceOptions = ReproduceOptions()) -> None:  # noqa: D417
     """Run an experiment, or what is left of it, and show ours beside the published values.
 
-    A run that is stopped or killed loses no finished stage: the same command goes on from there.
+    A run that is stopped or killed loses no finished node: the same command goes on from there.
 
     Args:
         name: The experiment, such as zhu2023/table4; `recaudit reproduce list` names them all.
@@ -82,10 +75,9 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
     from recaudit.experiments.papers.published import with_published  # noqa: PLC0415
     from recaudit.experiments.results import results  # noqa: PLC0415
     from recaudit.pipeline import Store  # noqa: PLC0415
-    from recaudit.report.experiment_figures import draw  # noqa: PLC0415
-    from recaudit.report.experiment_further import further_tables, warnings_of  # noqa: PLC0415
-    from recaudit.report.experiment_tables import terminal_table  # noqa: PLC0415
     from recaudit.report.output import check_folder, write_results  # noqa: PLC0415
+    from recaudit.report.paper import further_tables, tables, terminal_of, warnings_of  # noqa: PLC0415
+    from recaudit.report.plots import draw  # noqa: PLC0415
 
     if options.cluster is None:
         check_device(options.device)
@@ -96,13 +88,11 @@ def reproduce(name: str | None = None, /, *, options: ReproduceOptions = Reprodu
     _run(grid, store, options)
     frame = with_published(results(grid, store, device=options.device), grid)
     write_results(frame, out)
-    output.print(terminal_table(frame, grid))
-    if grid.further:
-        output.print(further_tables(frame, grid))
+    output.print(terminal_of([*tables(frame, grid), *further_tables(frame, grid)], grid.name))
     for warning in warnings_of(frame, grid):
         output.say(warning)
     drawn = draw(frame, grid, out)
-    output.say(f"Results: {out / 'results.parquet'}; pictures: {', '.join(path.name for path in drawn)}")
+    output.say(f"Results: {out / 'results.parquet'}; plots: {', '.join(path.name for path in drawn)}")
 
 
 @reproduce_app.command(name="list")
@@ -112,7 +102,7 @@ def list_experiments(*, left: bool = False, store: Folder | None = None) -> None
     Args:
         left: Also plan them against the store and tell what is left to compute, in this machine's seconds; it
             loads the data, which takes a minute.
-        store: Folder of finished stages, for --left; $RECAUDIT_STORE or recaudit-store by default.
+        store: Folder of finished nodes, for --left; $RECAUDIT_STORE or recaudit-store by default.
     """
     from recaudit.experiments.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
 
@@ -134,7 +124,7 @@ def list_experiments(*, left: bool = False, store: Folder | None = None) -> None
         table.add_row(name, grid.title, str(len(grid.cells())), " to ".join(several), cost, *more)
     output.print(table)
     output.say(
-        "Core time is what all stages of an experiment took when the committed results were measured. "
+        "Core time is what all nodes of an experiment took when the committed results were measured. "
         "--only and --seeds make an experiment smaller."
     )
 
@@ -171,7 +161,7 @@ def _left(grids: Iterable["Grid | None"], folder: Path, output: Output) -> dict[
 
 @reproduce_app.command
 def page(*, paper: str = "zhu2023", results: Folder = Path("results"), out: Folder = Path("docs")) -> None:
-    """Draw a paper's page and its pictures from the committed table of results.
+    """Draw a paper's page and its plots from the committed table of results.
 
     What `recaudit reproduce NAME` measured meanwhile replaces rows of the table first. Neither a store nor
     data are needed.
@@ -180,28 +170,29 @@ def page(*, paper: str = "zhu2023", results: Folder = Path("results"), out: Fold
         paper: The paper whose experiments are shown.
         results: Folder of newer results, NAME/results.parquet for each experiment, as recaudit reproduce
             leaves them; what it lacks stays as the table has it.
-        out: Folder for the page and the folder of its table and pictures: reproduction.md and reproduction,
+        out: Folder for the page and the folder of its table and plots: reproduction.md and reproduction,
             and for the paper on membership membership-reproduction.md and membership-reproduction.
     """
-    from recaudit.experiments.papers import STATISTICS, grid_names, load_grid  # noqa: PLC0415
-    from recaudit.report.experiment_page import render_page  # noqa: PLC0415
+    from recaudit.experiments.papers import STATISTICS, grid_names, load_grid, load_paper  # noqa: PLC0415
     from recaudit.report.output import check_folder, write_page  # noqa: PLC0415
+    from recaudit.report.paper import render_page  # noqa: PLC0415
 
     names = [name for name in grid_names() if name.startswith(f"{paper}/")]
     if not names:
         papers = dict.fromkeys(name.partition("/")[0] for name in grid_names())
         raise UsageError(f"--paper: unknown paper {paper!r}{nearest(paper, papers)}")
+    about = load_paper(paper)
     output = Output()
-    folder = out / PAGES[paper]
+    folder = out / about.page
     check_folder(folder)
     with output.status("reading the table") as status:
         table, statistics = _merged([load_grid(name) for name in names], folder, results, STATISTICS)
-        sections = []
+        parts = []
         for name in names:
             status.update(f"drawing {name}")
-            sections.append(_section(load_grid(name), table, folder))
-    text = render_page(PAPERS[paper], sections, statistics=statistics, table=f"{folder.name}/results.parquet")
-    written = out / f"{PAGES[paper]}.md"
+            parts.append(_part(load_grid(name), table, folder))
+    text = render_page(about, parts, statistics=statistics, table=f"{folder.name}/results.parquet")
+    written = out / f"{about.page}.md"
     write_page(text, written)
     output.say(f"Page: {written}")
 
@@ -243,17 +234,17 @@ def _merged(
     return table, spread(counts)
 
 
-def _section(grid: "Grid", table: "pl.DataFrame", folder: Path) -> "Section":
+def _part(grid: "Grid", table: "pl.DataFrame", folder: Path) -> "Part":
     """Draw an experiment and return its part of the page; what the table lacks is not measured."""
     import polars as pl  # noqa: PLC0415
 
     from recaudit.experiments.table import columns_of  # noqa: PLC0415
-    from recaudit.report.experiment_figures import draw  # noqa: PLC0415
-    from recaudit.report.experiment_page import Section  # noqa: PLC0415
+    from recaudit.report.paper import Part  # noqa: PLC0415
+    from recaudit.report.plots import draw  # noqa: PLC0415
 
     frame = table.filter(pl.col("experiment") == grid.name).select(*columns_of(grid), "published")
-    picture = PurePosixPath(folder.name) / draw(frame, grid, folder, kinds=("svg",))[0].name
-    return Section(grid=grid, frame=frame, picture=picture)
+    plot = PurePosixPath(folder.name) / draw(frame, grid, folder, formats=("svg",))[0].name
+    return Part(grid=grid, frame=frame, plot=plot)
 
 
 def _absent(grid: "Grid") -> list[str]:
@@ -342,19 +333,15 @@ def _statistics(out: Path, options: ReproduceOptions) -> None:
     from recaudit.experiments.table import counted  # noqa: PLC0415
     from recaudit.pipeline import versions  # noqa: PLC0415
     from recaudit.report.output import write_results  # noqa: PLC0415
+    from recaudit.report.paper import counts_table, terminal_of  # noqa: PLC0415
 
     for flag in ("only", "seeds", "workers", "cluster"):
         if getattr(options, flag) is not None:
             raise UsageError(f"--{flag}: Table 6 counts what the data sets hold; leave it out")
     frame = statistics()
     write_results(counted(frame, versions()), out)
-    counts = ("users", "items", "interactions")
-    table = Table("data", "kept", *counts, "sparsity", title="Zhu et al. (2023), Table 6")
-    for row in frame.iter_rows(named=True):
-        sparsity = "" if row["sparsity"] is None else f"{row['sparsity']:.4f}"
-        table.add_row(row["data"], row["kept"], *(f"{row[column]:,}" for column in counts), sparsity)
     output = Output()
-    output.print(table)
+    output.print(terminal_of([counts_table(frame)], "Zhu et al. (2023), Table 6"))
     for data, rows in frame.group_by("data", maintain_order=True):
         if len(rows) == 1:
             output.say(f"{data[0]} is not here: recaudit data list says how to get it.")

@@ -1,9 +1,7 @@
-"""``recaudit runs``: the finished stages of a store."""
+"""``recaudit runs``: the finished nodes of a store."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cyclopts import App
 from rich.table import Table
@@ -11,21 +9,22 @@ from rich.table import Table
 from recaudit.cli.console import Output
 from recaudit.cli.stores import open_store
 from recaudit.errors import UsageError, nearest
+from recaudit.vocabulary import printable, several
 
 __all__ = ["runs_app"]
 
-runs_app = App(name="runs", help="List, show and clear up the finished stages of a store.")
+runs_app = App(name="runs", help="List, show and clear up the finished nodes of a store.")
 
 
 @runs_app.command(name="list")
-def list_stages(*, store: Path | None = None, kind: str | None = None) -> None:
-    """List finished stages: their hash, what they are, and what they cost.
+def list_nodes(*, store: Path | None = None, kind: str | None = None) -> None:
+    """List finished nodes: their hash, what they did, and what they cost.
 
     Args:
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
-        kind: Only stages of this kind: model, lists, clone, judged or inferred.
+        kind: Only nodes of this kind: model, lists, clone, judged or inferred.
     """
-    from recaudit.pipeline.keys import KINDS  # noqa: PLC0415 - loads torch
+    from recaudit.pipeline.keys import KINDS  # noqa: PLC0415
 
     output = Output()
     opened = open_store(store, output)
@@ -36,51 +35,51 @@ def list_stages(*, store: Path | None = None, kind: str | None = None) -> None:
     if kind not in (None, *KINDS):
         raise UsageError(f"--kind: unknown kind {kind!r}{nearest(str(kind), tuple(KINDS))}")
     number = size = 0
-    for stage in opened.stages():
-        if kind in (None, stage.kind):
-            number, size = number + 1, size + stage.size
-            about = (stage.hash[:12], stage.kind, _what(stage.inputs), str(stage.inputs.get("data", "")))
-            finished = stage.created.replace("T", " ")
-            table.add_row(*about, finished, f"{stage.elapsed:.1f}", _size(stage.size))
+    for node in opened.nodes():
+        if kind in (None, node.kind):
+            number, size = number + 1, size + node.size
+            about = (node.hash[:12], node.kind, node.label, str(node.inputs.get("data", "")))
+            finished = node.created.replace("T", " ")
+            table.add_row(*map(printable, about), finished, f"{node.elapsed:.1f}", _size(node.size))
     output.print(table)
-    output.say(f"{number} stage{'' if number == 1 else 's'}, {_size(size)}")
+    output.say(f"{several(number, 'node')}, {_size(size)}")
 
 
 @runs_app.command
 def show(hash: str, /, *, store: Path | None = None) -> None:
-    """Show all that is known of one stage, its inputs and facts, as JSON.
+    """Show all that is known of one node, its inputs and facts, as JSON.
 
     Args:
-        hash: The stage's hash, or its beginning.
+        hash: The node's hash, or its beginning.
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
     """
     output = Output()
     opened = open_store(store, output)
-    found = [stage for stage in opened.stages() if stage.hash.startswith(hash)]
+    found = [node for node in opened.nodes() if node.hash.startswith(hash)]
     if len(found) != 1:
         if not found:
             raise UsageError(
-                f"no stage in {opened.folder} has a hash that begins with {hash!r}; recaudit runs list "
+                f"no node in {opened.folder} has a hash that begins with {hash!r}; recaudit runs list "
                 "names them all"
             )
-        some = ", ".join(stage.hash[:12] for stage in found[:3])
+        some = ", ".join(node.hash[:12] for node in found[:3])
         raise UsageError(
-            f"{len(found)} stages in {opened.folder} have a hash that begins with {hash!r}, such as {some}; "
+            f"{len(found)} nodes in {opened.folder} have a hash that begins with {hash!r}, such as {some}; "
             "give more of it"
         )
-    stage = found[0]
+    node = found[0]
     told = {
-        name: getattr(stage, name)
-        for name in ("hash", "kind", "inputs", "facts", "seconds", "elapsed", "created", "versions")
+        name: getattr(node, name)
+        for name in ("hash", "kind", "label", "inputs", "facts", "seconds", "elapsed", "created", "versions")
     }
-    output.say(json.dumps({**told, "folder": str(stage.folder)}, indent=2, default=dict))
+    output.say(json.dumps({**told, "folder": str(node.folder)}, indent=2, default=dict))
 
 
 @runs_app.command
 def gc(*, store: Path | None = None, dry_run: bool = False) -> None:
-    """Remove what no run can use: leftovers of killed runs, damaged stages, stages by other versions, locks.
+    """Remove what no run can use: leftovers of killed runs, damaged nodes, nodes by other versions, locks.
 
-    What is no stage of recaudit's is left alone.
+    What is no node of recaudit's is left alone.
 
     Args:
         store: Folder of the store; $RECAUDIT_STORE or recaudit-store by default.
@@ -98,20 +97,6 @@ def gc(*, store: Path | None = None, dry_run: bool = False) -> None:
     if locks:
         output.say(f"locks: {locks} that nobody holds")
     output.say(f"{number + locks} {'would be ' if dry_run else ''}removed")
-
-
-def _what(inputs: Mapping[str, Any]) -> str:
-    """Return in a few words what a stage is."""
-    # Another version's stages may have other inputs under these names.
-    spec, settings = inputs.get("spec"), inputs.get("settings")
-    named = spec.get("model") if isinstance(spec, dict) else None
-    model = str(named or str(inputs.get("model", ""))[:12])
-    how = settings if settings and isinstance(settings, dict) else inputs
-    if "auxiliary" in how:
-        parts = [part for part in ("interactions", "lists") if how.get(part, part == "interactions")]
-        parts += [] if how["auxiliary"] == "none" else [f"auxiliary by {how['auxiliary']}"]
-        return f"{model}: {', '.join(parts)}"
-    return model if "spec" in inputs else f"of {model}"
 
 
 def _size(size: int) -> str:

@@ -1,4 +1,4 @@
-"""What stages cost on this machine: measured where like ones are stored, else a guess."""
+"""What nodes cost on this machine: measured where like ones are stored, else a guess."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ GUESSES: Mapping[str, float] = {
     "judged": 1.0,
     "inferred": 1.0,
 }
-"""Seconds of a stage of matrix factorisation on MovieLens-1M, for where nothing like it is stored."""
+"""Seconds of a node of matrix factorisation on MovieLens-1M, for where nothing like it is stored."""
 
 SLOWER: Mapping[str, float] = {"ncf": 4.0, "lfm": 0.1, "folded": 0.1}
 """How many times as long other models take."""
@@ -32,23 +32,23 @@ ATTACK = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Seconds of work on one worker, and which share of them rests on stages measured in this store."""
+    """Seconds of work on one worker, and which share of them rests on nodes measured in this store."""
 
     seconds: float
     measured: float
 
 
 class Costs:
-    """Median seconds of the stages in a store, by what they have in common."""
+    """Median seconds of the nodes in a store, by what they have in common."""
 
     def __init__(self, store: Store) -> None:
         found: dict[Label, list[float]] = defaultdict(list)
-        for stored in store.stages():
+        for stored in store.nodes():
             found[_label(stored.kind, stored.inputs)].append(stored.elapsed)
         self._medians = {label: median(seconds) for label, seconds in found.items()}
 
     def of(self, planned: Iterable[Planned]) -> Estimate:
-        """Return what stages cost together."""
+        """Return what nodes cost together."""
         known = guessed = 0.0
         for label in (_label(one.task.key.kind, one.task.key.inputs) for one in planned):
             if label in self._medians:
@@ -65,6 +65,6 @@ def _label(kind: str, inputs: Mapping[str, Any]) -> Label:
     """Return kind, data, model, and how the attack learns."""
     spec = inputs.get("spec") or inputs.get("clone") or {}
     model = "folded" if "folded" in inputs.get("needs", {}) else str(spec.get("model", ""))
-    settings = inputs.get("settings", inputs.get("attack", {}))
-    how = (str(settings.get("auxiliary")), str(settings.get("lists")), str(settings.get("kind")))
+    attack = inputs.get("attack", {})
+    how = tuple(str(attack.get(name)) for name in ("auxiliary", "lists", "kind"))
     return (kind, str(inputs.get("data", "")), model, str(inputs.get("row", "")), *how)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from recaudit.vocabulary import BLIND, NULL, REFERENCES, VICTIM
+
 __all__ = ["Further", "Users", "check_rows"]
 
 Users = Literal["all", "queried", "unqueried", "unseen", "target", "candidates"]
@@ -17,9 +19,6 @@ Metric = Annotated[
     ),
 ]
 """A metric of ``figures.csv``."""
-
-_BESIDE = ("popularity", "retrained", "victim", "constant", "auxiliary")
-_OF_MEMBERSHIP = ("null: ", "blind: ")
 
 
 class Further(BaseModel):
@@ -51,10 +50,10 @@ def check_rows(tables: Sequence[Further], attacks: Sequence[str], *, membership:
     Raises:
         ValueError: which names the table, the row and the rows that there are.
     """
-    known = (*attacks, "victim") if membership else (*attacks, *_BESIDE)
+    known = (*attacks, VICTIM) if membership else (*attacks, *REFERENCES)
     for table in tables:
         for row in table.rows:
-            if row not in known and not (membership and row.startswith(_OF_MEMBERSHIP)):
+            if row not in known and not (membership and row.startswith((NULL, BLIND))):
                 raise ValueError(
                     f"further: {table.title!r} has the row {row!r}; there are {', '.join(known)}"
                 )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 
 from recaudit.errors import UsageError
 from recaudit.experiments.further import Further, Users, check_rows
+from recaudit.validation import laid_in
 
 __all__ = ["Cell", "FewerSeeds", "Further", "Grid", "narrowed", "parse_only"]
 
@@ -70,7 +71,7 @@ class Grid(BaseModel):
         name: paper and experiment, such as ``zhu2023/table4``.
         title: what the experiment asks.
         source: where the paper has it.
-        core_hours: what all its stages took on one core when they were measured, shared stages among them.
+        core_hours: what all its nodes took on one core when they were measured, shared nodes among them.
         remarks: what the paper leaves unsaid, and what was chosen.
         found: what came out, in words.
         base: plain values of an audit's spec that all cells share; ``attacks`` is a list. ``threats`` names
@@ -87,10 +88,11 @@ class Grid(BaseModel):
             ``auxiliary`` stand beside the floor, whatever their place.
         further: tables beside the experiment's own.
         stands_for: by a data set of the grid, that of the paper whose published values stand beside it.
-        picture: how the figure is drawn, if at all: lines over the last axis, the last two axes as a
+        plot: how the figure is drawn, if at all: lines over the last axis, the last two axes as a
             heatmap, the last one across, ROC curves, or the metric over the victim's quality, a point a
             variant.
-        across: what the last axis is called in the picture.
+        across: what the last axis is called in the plot.
+        looks: colour, marker and dashes of attacks in plots, by attack; those of the paper.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -111,8 +113,9 @@ class Grid(BaseModel):
     shown: tuple[str, ...] = ()
     further: tuple[Further, ...] = ()
     stands_for: dict[str, str] = {}
-    picture: Literal["none", "lines", "heatmap", "roc", "frontier"] = "none"
+    plot: Literal["none", "lines", "heatmap", "roc", "frontier"] = "none"
     across: str = ""
+    looks: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _holds_together(self) -> "Grid":
@@ -145,7 +148,7 @@ class Grid(BaseModel):
         return self
 
     def _check_threat(self) -> None:
-        """See that attacks, metric, users and picture are of the grid's one threat."""
+        """See that attacks, metric, users and plot are of the grid's one threat."""
         if self.base.get("threats", ["stealing"]) not in (["stealing"], ["membership"]):
             raise ValueError(
                 f"base.threats: found {self.base['threats']!r}, expected [stealing] or [membership]"
@@ -159,12 +162,12 @@ class Grid(BaseModel):
         for key, value, fits in (
             ("metric", self.metric, known == self.infers),
             ("users", self.users, (self.users == "candidates") == self.infers),
-            ("picture", self.picture, self.infers or self.picture not in ("roc", "frontier")),
+            ("plot", self.plot, self.infers or self.plot not in ("roc", "frontier")),
         ):
             if not fits:
                 raise ValueError(f"{key}: found {value!r}, which base.threats [{threat}] does not have")
-        if self.picture == "frontier" and VARIANT not in self.axes:
-            raise ValueError(f"picture: frontier has a point a variant; there is no axis {VARIANT!r}")
+        if self.plot == "frontier" and VARIANT not in self.axes:
+            raise ValueError(f"plot: frontier has a point a variant; there is no axis {VARIANT!r}")
 
     @property
     def attacks(self) -> tuple[str, ...]:
@@ -214,17 +217,14 @@ def _spelled_out(key: str, value: Any) -> Any:
 
 
 def _lay(values: dict[str, Any], dotted: str, value: Value, *, where: str) -> None:
-    """Put ``value`` at a dotted key, into nested mappings that are made where there are none."""
-    if dotted in ALONE:
-        dotted = f"{dotted}.{ALONE[dotted]}"
-    *path, last = dotted.split(".")
+    """Put ``value`` at a dotted key of a spec, in the place of no mapping."""
+    path = (f"{dotted}.{ALONE[dotted]}" if dotted in ALONE else dotted).split(".")
+    there: Any = values
     for part in path:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise ValueError(f"{where}.{dotted}: the base's {part!r} is {values!r}, which has no keys inside")
-    if isinstance(values.get(last), dict):
-        raise ValueError(f"{where}.{dotted}: would take the place of the base's {values[last]!r}")
-    values[last] = value
+        there = there.get(part) if isinstance(there, Mapping) else None
+    if isinstance(there, Mapping):
+        raise UsageError(f"{where}.{dotted}: would take the place of the base's {there!r}")
+    laid_in(values, path, value, alone=ALONE, where=f"{where}.{dotted}")
 
 
 def _meant(fewer: FewerSeeds, labels: Mapping[str, Value]) -> bool:
@@ -281,7 +281,7 @@ def narrowed(grid: Grid, only: Mapping[str, Sequence[str]], seeds: int | None) -
     changes: dict[str, Any] = {"base": base, "axes": axes, "seeds_of": tuple(_still_meant(grid, axes))}
     changes["further"] = tuple(_still_shown(grid.further, gone))
     changes["shown"] = tuple(row for row in grid.shown if row not in gone)
-    if grid.infers:  # what is judged stays, as one stage judges all attacks
+    if grid.infers:  # there, the attacks are those that are shown
         changes["shown"] = attacks
     if VARIANT in axes:
         changes["variants"] = {name: grid.variants[str(name)] for name in axes[VARIANT]}

@@ -18,12 +18,12 @@ __all__ = ["results"]
 
 
 def results(grid: Grid, store: Store, *, device: str = "cpu") -> pl.DataFrame:
-    """Return the figures of all cells over the seeds that are finished; it computes no stage.
+    """Return the figures of all cells over the seeds that are finished; it computes no node.
 
     A cell's rows have its values on the axes; an axis that is none of ``COLUMNS`` gets a column behind them.
     A cell without a finished seed has no row. ``clone`` is the attacker's model also in rows of the floor,
     the ceiling and the victim, as it tells cells apart; ``queries`` is null where there is no budget. A grid
-    whose picture is ROC curves has their points too, as rows with the metric ``roc`` and the false positive
+    whose plot is ROC curves has their points too, as rows with the metric ``roc`` and the false positive
     rate ``fpr``, which is null elsewhere. Each row says which versions made it: the store has no others.
     """
     rows: list[dict[str, Any]] = []
@@ -50,7 +50,7 @@ def _rows(grid: Grid, spec: AuditSpec, store: Store) -> list[dict[str, Any]]:
         **versions(),
     }
     figures = found.content["figures"]
-    points = _points(found.content["curves"], figures[0]) if grid.picture == "roc" else []
+    points = _points(found.content["curves"], figures[0]) if grid.plot == "roc" else []
     return [{**figure, **cell} for figure in (*figures, *points)]
 
 

@@ -183,7 +183,7 @@ def mean_roc(
     """Return the seeds' mean TPR at each given FPR, with a pointwise interval.
 
     Vertical averaging (Fawcett 2006) of the curves as steps: each is read by ``tpr_at_fpr``, not
-    interpolated, so the picture holds the very values of ``tpr@<fpr>``. The band is made of the resamples of
+    interpolated, so the plot holds the very values of ``tpr@<fpr>``. The band is made of the resamples of
     ``membership_intervals``; it holds at each FPR by itself, not for the whole curve at once.
 
     Args:

@@ -82,7 +82,7 @@ class Cache:
             began = time.perf_counter()
             result = node.compute()
             elapsed = time.perf_counter() - began
-            artifact = replace(codec.pack(result), seconds=seconds(), elapsed=elapsed)
+            artifact = replace(codec.pack(result), label=node.label, seconds=seconds(), elapsed=elapsed)
         if self.store is None:
             self._artifacts[node.key.hash] = _copy(artifact)
         else:

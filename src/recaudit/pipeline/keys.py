@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from recaudit import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "DESCRIPTION",
@@ -87,12 +87,14 @@ class Artifact:
     Args:
         tensors: weights, or values of users.
         facts: plain values beside them.
+        label: what the node did, in a few words.
         seconds: the node's cost as if it ran alone, with all results that it takes from other nodes.
         elapsed: seconds that the node itself took.
     """
 
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    tensors: Mapping[str, "torch.Tensor"] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
     seconds: float = 0.0
     elapsed: float = 0.0
 
@@ -103,6 +105,7 @@ class StoredNode:
 
     hash: str
     kind: str
+    label: str
     inputs: Mapping[str, Any]
     facts: Mapping[str, Any]
     seconds: float
@@ -124,11 +127,14 @@ def _digest(plain: Any) -> str:
 
 def write_files(key: Key, artifact: Artifact, folder: Path) -> None:
     """Write the two files of a node into ``folder``."""
+    from safetensors.torch import save  # noqa: PLC0415 - loads torch, which a look at a store need not
+
     content = save(dict(artifact.tensors))
     (folder / TENSORS).write_bytes(content)
     described = {
         "hash": key.hash,
         "kind": key.kind,
+        "label": artifact.label,
         "inputs": key.inputs,
         "facts": artifact.facts,
         "seconds": artifact.seconds,

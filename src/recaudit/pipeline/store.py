@@ -4,12 +4,12 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
-from safetensors.torch import load
 
 from recaudit.errors import UsageError
 from recaudit.pipeline.keys import (
@@ -90,8 +90,10 @@ class Store:
         except Damaged as error:
             self._say(f"{folder}: {error}; it is computed again")
             return None
+        from safetensors.torch import load  # noqa: PLC0415 - loads torch, which a look at a store need not
+
         costs = {name: stored[name] for name in ("seconds", "elapsed")}
-        return Artifact(tensors=load(content), facts=stored["facts"], **costs)
+        return Artifact(tensors=load(content), facts=stored["facts"], label=_label(stored), **costs)
 
     def write(self, key: Key, artifact: Artifact) -> None:
         """Store a result, whole or not at all; a whole one that another process stored meanwhile stays.
@@ -130,7 +132,7 @@ class Store:
         except OSError as error:
             raise self._refusal(error) from None
 
-    def stages(self) -> Iterator[StoredNode]:
+    def nodes(self) -> Iterator[StoredNode]:
         """Yield the stored nodes, by kind and hash; what is damaged is told and left out.
 
         So is what another version wrote where it lacks something that this one needs.
@@ -149,7 +151,8 @@ class Store:
                 continue
             described = len(rendered({key: value for key, value in stored.items() if key != "sha256"}))
             known = {name: stored[name] for name in FIELDS if name != "files"}
-            yield StoredNode(**known, size=stored["files"][TENSORS]["bytes"] + described, folder=folder)
+            size = stored["files"][TENSORS]["bytes"] + described
+            yield StoredNode(**known, label=_label(stored), size=size, folder=folder)
 
     def garbage(self) -> Iterator[tuple[Path, str]]:
         """Yield what no run can use, and why: leftovers of killed processes, damaged and outdated nodes.
@@ -297,3 +300,8 @@ class Store:
             pass
         finally:
             shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _label(stored: Mapping[str, Any]) -> str:
+    """Return what a node did in words; earlier versions stored none."""
+    return str(stored.get("label", ""))

@@ -3,12 +3,11 @@
 from recaudit.report.html import render_html
 from recaudit.report.output import write_result
 from recaudit.report.result import Figure, Result, parse_result, read_result
-from recaudit.report.tables import markdown_table, terminal_table, write_figures_csv
+from recaudit.report.tables import terminal_table, write_figures_csv
 
 __all__ = [
     "Figure",
     "Result",
-    "markdown_table",
     "parse_result",
     "read_result",
     "render_html",

@@ -1,9 +1,10 @@
 """What attacks must beat before their agreement says anything, in words: one list for all, no list at all."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
 
-__all__ = ["Estimate", "one_list_for_all", "without_attack"]
+from recaudit.figures import Figure
+
+__all__ = ["one_list_for_all", "without_attack"]
 
 SAME = 0.8
 """The share of a list's items above which two lists are nearly the same: four items in five."""
@@ -12,33 +13,11 @@ REACHED = 0.9
 """The share of the ceiling's agreement at which the constant list has reached it, intervals aside."""
 
 
-@runtime_checkable
-class Estimate(Protocol):
-    """A mean with its 95 % interval; ``None`` where it is not available."""
-
-    @property
-    def value(self) -> float | None:
-        """The mean."""
-
-    @property
-    def low(self) -> float | None:
-        """The lower end."""
-
-    @property
-    def high(self) -> float | None:
-        """The upper end."""
-
-
-E = TypeVar("E", bound=Estimate)
-
-
 def one_list_for_all(
-    constant: E | None,
-    ceiling: E | None,
-    diversity: E | None,
-    say: Callable[[E], str],
-    *,
-    whose: str = "victim",
+    constant: Figure | None,
+    ceiling: Figure | None,
+    diversity: Figure | None,
+    say: Callable[[Figure], str],
 ) -> str | None:
     """Return what to say of a recommender whose lists hardly depend on the user, ``None`` of any other.
 
@@ -56,7 +35,6 @@ def one_list_for_all(
         ceiling: agreement of the recommender with itself, trained again.
         diversity: the share of their items in which two users' lists differ, the mean over pairs.
         say: writes an estimate.
-        whose: what the recommender is called.
     """
     one = None if constant is None else constant.value
     differ = None if diversity is None else diversity.value
@@ -79,18 +57,16 @@ def one_list_for_all(
         return None
     return (
         f"One constant list, the same for everybody and chosen in hindsight, agrees {say(constant)} with the "
-        f"{whose}’s lists; the {whose} trained again with another seed agrees {say(ceiling)}. Agreement "
+        f"victim’s lists; the victim trained again with another seed agrees {say(ceiling)}. Agreement "
         "cannot tell a clone from that list here, and what the attacks reach says little about the model."
     )
 
 
 def without_attack(
-    attacks: Mapping[str, E | None],
-    constant: E | None,
-    auxiliary: E | None,
-    say: Callable[[E], str],
-    *,
-    whose: str = "victim",
+    attacks: Mapping[str, Figure | None],
+    constant: Figure | None,
+    auxiliary: Figure | None,
+    say: Callable[[Figure], str],
 ) -> list[str]:
     """Return which attacks are no better than what attacks nothing, a text a reference that they fail at.
 
@@ -103,14 +79,12 @@ def without_attack(
         constant: the agreement of the constant list.
         auxiliary: the agreement of the auxiliary model alone.
         say: writes an estimate.
-        whose: what the recommender is called.
     """
     references = (
         (constant, "one constant list for everybody, which is chosen in hindsight and gets {}"),
         (
             auxiliary,
-            f"the auxiliary model alone, which gets {{}}, asked nothing of the {whose} "
-            "and saw none of its users",
+            "the auxiliary model alone, which gets {}, asked nothing of the victim and saw none of its users",
         ),
     )
     found = []
@@ -126,7 +100,9 @@ def without_attack(
     return found
 
 
-def _no_better(attacks: Mapping[str, E | None], reference: E, bound: float) -> tuple[list[str], list[str]]:
+def _no_better(
+    attacks: Mapping[str, Figure | None], reference: Figure, bound: float
+) -> tuple[list[str], list[str]]:
     """Return the attacks that are no better than the reference, and those not clearly better."""
     top = bound if reference.high is None else reference.high
     below, unclear = [], []

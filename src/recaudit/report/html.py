@@ -1,4 +1,4 @@
-"""The report as one page: no script, font or picture from elsewhere, nothing that a browser would fetch."""
+"""The report as one page: no script, font or image from elsewhere, nothing that a browser would fetch."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from recaudit.report.result import Result
 from recaudit.report.sentences import generated, leak, membership_verdict, notes, setting, stealing_verdict
 from recaudit.report.table import environment, html
 from recaudit.report.views import KNOWN, Served, Stealing, non_members, served
-from recaudit.vocabulary import GROUPS, METRICS, PERCENT, number, printable, serving_card
+from recaudit.vocabulary import GROUPS, METRICS, PERCENT, number, printable, serving_card, several
 
 __all__ = ["render_html"]
 
@@ -131,7 +131,7 @@ def _groups(result: Result, stealing: Stealing) -> list[tuple[str, str, str]]:
     return [
         (
             GROUPS[group].label,
-            "number not available" if count is None else f"{number(count)} user{'' if count == 1 else 's'}",
+            "number not available" if count is None else several(count, "user"),
             GROUPS[group].sentence,
         )
         for group, count in counts.items()

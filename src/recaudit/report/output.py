@@ -1,6 +1,7 @@
 """Results on disk: an audit's figures.csv, result.json and report.html; an experiment's tidy table."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -41,17 +42,14 @@ def write_result(result: Result, directory: Path) -> None:
         UsageError: where ``directory`` cannot hold files.
     """
     page = render_html(result)
-    try:
-        with ExitStack() as stack:
-            # The stack ends with what it began with.
-            stored = stack.enter_context(whole_file(directory / "result.json"))
-            report = stack.enter_context(whole_file(directory / "report.html"))
-            figures = stack.enter_context(whole_file(directory / "figures.csv"))
-            stored.write_text(result.to_json(), encoding="utf-8")
-            report.write_text(page, encoding="utf-8")
-            write_figures_csv(result, figures)
-    except OSError as error:
-        raise UsageError(f"{directory}: cannot write the result there: {error.strerror}") from None
+    with _refused(directory, "result"), ExitStack() as stack:
+        # The stack ends with what it began with.
+        stored = stack.enter_context(whole_file(directory / "result.json"))
+        report = stack.enter_context(whole_file(directory / "report.html"))
+        figures = stack.enter_context(whole_file(directory / "figures.csv"))
+        stored.write_text(result.to_json(), encoding="utf-8")
+        report.write_text(page, encoding="utf-8")
+        write_figures_csv(result, figures)
 
 
 def write_results(frame: pl.DataFrame, directory: Path) -> None:
@@ -60,34 +58,27 @@ def write_results(frame: pl.DataFrame, directory: Path) -> None:
     Raises:
         UsageError: where ``directory`` cannot hold files.
     """
-    try:
-        with whole_file(directory / "results.csv") as csv:
-            frame.write_csv(csv)
-    except OSError as error:
-        raise UsageError(f"{directory}: cannot write the results there: {error.strerror}") from None
+    with _refused(directory, "results"), whole_file(directory / "results.csv") as csv:
+        frame.write_csv(csv)
     write_table(frame, directory / "results.parquet")
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write a table of results as Parquet.
-
-    Raises:
-        UsageError: where it cannot be written.
-    """
-    try:
-        with whole_file(path) as parquet:
-            frame.write_parquet(parquet)
-    except OSError as error:
-        raise UsageError(f"{path.parent}: cannot write the results there: {error.strerror}") from None
+    """Write a table of results as Parquet; errors as of ``write_results``."""
+    with _refused(path.parent, "results"), whole_file(path) as parquet:
+        frame.write_parquet(parquet)
 
 
 def write_page(text: str, path: Path) -> None:
-    """Write a page.
-
-    Raises:
-        UsageError: where it cannot be written.
-    """
-    try:
+    """Write a page; errors as of ``write_results``."""
+    with _refused(path, "page"):
         write_text(path, text)
+
+
+@contextmanager
+def _refused(place: Path, what: str) -> Iterator[None]:
+    """Say which place cannot hold what."""
+    try:
+        yield
     except OSError as error:
-        raise UsageError(f"{path}: cannot write the page: {error.strerror}") from None
+        raise UsageError(f"{place}: cannot write the {what} there: {error.strerror}") from None

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from recaudit import __version__
 from recaudit.errors import UsageError
-from recaudit.report.index import Figure, Figures
+from recaudit.figures import Figure, Figures
 from recaudit.vocabulary import Card, row_card
 
 __all__ = [

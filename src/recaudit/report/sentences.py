@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from recaudit.figures import Figure
 from recaudit.report.comparison import one_list_for_all, without_attack
-from recaudit.report.index import Figure
 from recaudit.report.result import Result
 from recaudit.report.views import Served, Stealing, non_members, served
 from recaudit.vocabulary import (
@@ -15,10 +15,13 @@ from recaudit.vocabulary import (
     FLOOR,
     HEADLINE,
     NOT_AVAILABLE,
+    NULL,
+    TAIL,
     VICTIM,
     metric_of,
     number,
     printable,
+    several,
 )
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "notes",
     "null_control",
     "setting",
+    "stealing_headline",
     "stealing_verdict",
 ]
 
@@ -68,8 +72,9 @@ def setting(result: Result) -> str:
     }
     clone = f", {names['clone']} clone" if names["clone"] else ""
     defence = "" if result.cards.defence is None else f", defence: {result.cards.defence.label}"
-    seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
-    return printable(f"{result.data.name}: {names['victim'] or 'unknown'} victim{clone}{defence}, {seeds}")
+    return printable(
+        f"{result.data.name}: {names['victim'] or 'unknown'} victim{clone}{defence}, {several(result.seeds, 'seed')}"
+    )
 
 
 def generated(result: Result) -> bool:
@@ -79,44 +84,54 @@ def generated(result: Result) -> bool:
     return "synthetic" in (source, result.data.name)
 
 
+_WITHOUT_ATTACK = {
+    FLOOR: "The most popular unseen items, with no attack at all, get",
+    CONSTANT: "One list, the same for everybody and chosen in hindsight, gets",
+    AUXILIARY: "A model of the auxiliary data alone, which asks the victim nothing, gets",
+    CEILING: "The victim trained again with another seed gets",
+}
+
+
 def stealing_verdict(stealing: Stealing) -> list[str]:
     """Return the sentences on model stealing: the strongest attack, then floor and ceiling."""
-    best = stealing.strongest
-    if best is None:
-        found = [
-            "No attack in this audit has an agreement on unqueried users, so there is no headline to give."
-        ]
-    else:
-        whose = "the strongest attack" if len(stealing.attacks) > 1 else "the one attack of this audit"
-        share = estimate(stealing.find(best, "agreement", "unqueried"))
-        found = [
-            f"{_given(stealing, best)}, {whose} ({stealing.label(best)}) reproduces {share} of the items that the "
-            "victim recommends to users whose lists nobody asked for."
-        ]
-        if stealing.value(best, "agreement", "unseen") is not None:
-            unseen = estimate(stealing.find(best, "agreement", "unseen"))
-            found.append(f"On users whom the attacker has never seen, it reproduces {unseen}.")
-    openings = {
-        FLOOR: "The most popular unseen items, with no attack at all, get",
-        CONSTANT: "One list, the same for everybody and chosen in hindsight, gets",
-        AUXILIARY: "A model of the auxiliary data alone, which asks the victim nothing, gets",
-        CEILING: "The victim trained again with another seed gets",
-    }
-    for row, opening in openings.items():
-        if row in stealing.rows:
-            found.append(f"{opening} {estimate(stealing.find(row, 'agreement', 'unqueried'))}.")
-    place = best and stealing.find(best, "place", "unqueried", "all")
-    if (
-        best
-        and place
-        and place.value is not None
-        and place.value >= 0
-        and {FLOOR, CEILING} <= set(stealing.rows)
-    ):
-        way = number(100 * place.value)
-        found.append(f"{stealing.label(best)} goes {way} % of the way from the popular list to that ceiling.")
+    first, *way = stealing_headline(stealing)
+    unseen = stealing.find(stealing.strongest or "", "agreement", "unseen")
+    found = [first]
+    if unseen is not None and unseen.value is not None:
+        found.append(f"On users whom the attacker has never seen, it reproduces {estimate(unseen)}.")
+    found += [
+        f"{opening} {estimate(stealing.find(row, 'agreement', 'unqueried'))}."
+        for row, opening in _WITHOUT_ATTACK.items()
+        if row in stealing.rows
+    ]
+    found += way
     if _one_list(stealing):
         found.append("Yet agreement says little about this recommender: see below.")
+    return found
+
+
+def stealing_headline(stealing: Stealing) -> list[str]:
+    """Return what the strongest attack reproduces, and where that lies between floor and ceiling."""
+    best = stealing.strongest
+    if best is None:
+        return [
+            "No attack in this audit has an agreement on unqueried users, so there is no headline to give."
+        ]
+    whose = "the strongest attack" if len(stealing.attacks) > 1 else "the one attack of this audit"
+    share = estimate(stealing.find(best, "agreement", "unqueried"))
+    found = [
+        f"{_given(stealing, best)}, {whose} ({stealing.label(best)}) reproduces {share} of the items that the "
+        "victim recommends to users whose lists nobody asked for."
+    ]
+    place = stealing.value(best, "place", "unqueried", "all")
+    floor, own = (stealing.value(row, "agreement", "unqueried") for row in (FLOOR, best))
+    if floor is not None and own is not None and own <= floor:
+        found.append("That is no more than the popular list gets without any attack.")
+    elif place is not None and place >= 0 and {FLOOR, CEILING} <= set(stealing.rows):
+        way = number(100 * place)
+        found.append(
+            f"{stealing.label(best)} goes {way} % of the way from the popular list to the retrained victim."
+        )
     return found
 
 
@@ -190,12 +205,12 @@ def _no_leak(block: Served, strongest: str, who: str) -> list[str]:
         why = f"its interval {'contains' if auc.high >= 0.5 else 'is below'} 0.5, which is chance"
     found = [f"{who} has an AUC of {_auc(block, strongest)}: {why}."]
     others = [block.label(row) for row in block.attacks if block.leaks(row)]
-    tails = [row for row in block.attacks if block.leaks(row, "tpr@0.01")]
+    tails = [row for row in block.attacks if block.leaks(row, TAIL)]
     blind = block.best_blind
     if others:
         found.append(f"Yet the AUC of {', '.join(others)} is above chance.")
     elif tails:
-        told = ", ".join(f"{block.label(row)} ({estimate(block.find(row, 'tpr@0.01'))})" for row in tails)
+        told = ", ".join(f"{block.label(row)} ({estimate(block.find(row, TAIL))})" for row in tails)
         found.append(
             f"Yet where 1 % of strangers are wrongly named, more than 1 % of members are found: {told}."
         )
@@ -230,7 +245,7 @@ def _auc(block: Served, row: str) -> str:
 
 def _finds(block: Served) -> str:
     """Return how many members the strongest attack finds at 1 % false positives, as the end of a sentence."""
-    figure = block.find(block.strongest or "", "tpr@0.01")
+    figure = block.find(block.strongest or "", TAIL)
     if figure is None or figure.value is None:
         return ""
     strangers = non_members(block.result)
@@ -248,17 +263,17 @@ def best_feature(block: Served) -> str:
         return ""
     names = sorted(dict.fromkeys(choices), key=choices.count, reverse=True)
     told = ", ".join(f"“{printable(name)}” in {choices.count(name)}" for name in names)
-    return f"The best single feature was {told} of {len(choices)} seed{'' if len(choices) == 1 else 's'}."
+    return f"The best single feature was {told} of {several(len(choices), 'seed')}."
 
 
 def null_control(block: Served) -> str:
     """Return what the null control gave, in a sentence; empty where there is none."""
-    rows = [row for row in block.null if block.value(f"null: {row}", "auc") is not None]
+    rows = [row for row in block.null if block.value(f"{NULL}{row}", "auc") is not None]
     if not rows:
         return ""
     opening = "Null control: against a victim trained on none of the candidates"
     missing = [
-        f"{block.label(row)} {_auc(block, f'null: {row}')}" for row in rows if block.misses_chance(row)
+        f"{block.label(row)} {_auc(block, f'{NULL}{row}')}" for row in rows if block.misses_chance(row)
     ]
     if missing:
         # One in twenty does by chance, and the attacks of an audit share shadow models: they miss together.
@@ -268,7 +283,7 @@ def null_control(block: Served) -> str:
             else "one interval in twenty does by chance, and that of the strongest attack does not"
         )
         return f"{opening} an AUC must be 0.5, and the interval misses it for {', '.join(missing)}: {why}."
-    values = [block.value(f"null: {row}", "auc") or 0.0 for row in rows]
+    values = [block.value(f"{NULL}{row}", "auc") or 0.0 for row in rows]
     ends = dict.fromkeys(number(value, 3) for value in (min(values), max(values)))
     return f"{opening} the AUC is {' to '.join(ends)}; every interval contains 0.5, as it must."
 

@@ -8,19 +8,21 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from recaudit.report.index import Figure
+from recaudit.figures import Figure
 from recaudit.report.result import Result
-from recaudit.report.sentences import estimate, notes, setting
-from recaudit.report.table import Cell, Column, Line, Section, Table, cell_of, escaped, words
+from recaudit.report.sentences import leak, notes, setting, stealing_headline
+from recaudit.report.table import Cell, Table, cell_of, escaped, table_of, words
 from recaudit.report.table import markdown as markdown_table
 from recaudit.report.table import terminal as terminal_table
 from recaudit.report.views import Served, Stealing, non_members, served
-from recaudit.vocabulary import CEILING, FLOOR, metric_of, number
+from recaudit.vocabulary import CEILING, FLOOR, metric_of, number, several
 
 __all__ = ["ROWS", "Reading", "Summary", "markdown", "summary", "terminal", "to_dict"]
 
 ROWS = 24
 """The lines of a terminal that the summary has to fit."""
+
+_IN_JSON = {"attack", "metric", "users", "value", "low", "high", "seeds", "threat", "serving"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,6 @@ class Reading:
         figure: the figure.
         floor: what is reached without an attack.
         ceiling: the most that can be reached.
-        serving: what strangers are served, for membership inference.
     """
 
     label: str
@@ -41,7 +42,6 @@ class Reading:
     figure: Figure
     floor: str
     ceiling: str
-    serving: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,8 @@ def summary(result: Result, report: str | Path = "") -> Summary:
     """
     stealing, blocks = Stealing(result), served(result)
     read = [_stolen(stealing), *map(_inferred, blocks[:1])]
-    leaks = [*([_stolen_words(stealing)] if stealing else []), *map(_inferred_words, blocks[:1])]
+    leaks = [f"Model stealing: {' '.join(stealing_headline(stealing))}"] if stealing else []
+    leaks += [f"Membership inference: {' '.join(leak(block))}" for block in blocks[:1]]
     return Summary(
         setting=setting(result),
         leaks=tuple(leaks) or ("This audit has no figure.",),
@@ -121,19 +122,7 @@ def to_dict(found: Summary) -> dict[str, Any]:
         "sure": found.sure,
         "figures": [
             {
-                **one.figure.model_dump(
-                    include={
-                        "attack",
-                        "metric",
-                        "users",
-                        "value",
-                        "low",
-                        "high",
-                        "seeds",
-                        "threat",
-                        "serving",
-                    }
-                ),
+                **one.figure.model_dump(include=_IN_JSON),
                 "label": one.label,
                 "better": metric_of(one.figure.metric).better,
             }
@@ -149,8 +138,7 @@ def _stolen(stealing: Stealing) -> Reading | None:
     figure = None if best is None else stealing.find(best, "agreement", "unqueried")
     if best is None or figure is None:
         return None
-    ends = (cell_of(stealing.find(row, "agreement", "unqueried")).text for row in (FLOOR, CEILING))
-    floor, ceiling = ends
+    floor, ceiling = (cell_of(stealing.find(row, "agreement", "unqueried")).text for row in (FLOOR, CEILING))
     return Reading(
         label=f"{metric_of(figure.metric).label}, unqueried users",
         attack=stealing.label(best),
@@ -171,46 +159,6 @@ def _inferred(block: Served) -> Reading | None:
         figure=figure,
         floor="0.5",
         ceiling="1",
-        serving=block.serving,
-    )
-
-
-def _stolen_words(stealing: Stealing) -> str:
-    best = stealing.strongest
-    if best is None:
-        return "Model stealing: no attack has an agreement on unqueried users."
-    share = estimate(stealing.find(best, "agreement", "unqueried"))
-    lists = stealing.asked(best, "lists")
-    asked = f"after {number(lists)} lists" if lists else "without asking for a list"
-    place = stealing.value(best, "place", "unqueried", "all")
-    floor = stealing.value(FLOOR, "agreement", "unqueried")
-    own = stealing.value(best, "agreement", "unqueried")
-    if floor is not None and own is not None and own <= floor:
-        tail = ", no more than the popular list without any attack"
-    elif place is not None:
-        tail = f", {number(100 * place)} % of the way from the popular list to the retrained victim"
-    else:
-        tail = ""
-    return (
-        f"Model stealing: {asked}, {stealing.label(best)} clones {share} of the victim’s top {stealing.k} for users "
-        f"whose lists nobody asked for{tail}."
-    )
-
-
-def _inferred_words(block: Served) -> str:
-    best = block.strongest
-    if best is None:
-        return "Membership: no attack has an AUC."
-    auc, where = estimate(block.find(best, "auc")), block.title.lower()
-    if not block.leaks(best):
-        others = [block.label(row) for row in (*block.attacks, *block.blind) if block.leaks(row)]
-        others += [block.label(row) for row in block.attacks if block.leaks(row, "tpr@0.01")]
-        said = f", yet {others[0]} is above chance" if others else ": no leak was found"
-        return f"Membership ({where}): {block.label(best)} has an AUC of {auc}, not above chance{said}."
-    found = block.find(best, "tpr@0.01")
-    tail = f" and finds {estimate(found)} of members at 1 % false positives" if found else ""
-    return (
-        f"Membership ({where}): {block.label(best)} tells members from strangers with an AUC of {auc}{tail}."
     )
 
 
@@ -223,36 +171,27 @@ def _sure(result: Result) -> str:
         strangers = non_members(result)
         of_them = f" ({number(strangers)} of them strangers)" if strangers is not None else ""
         users.append(f"{number(data.candidate_users)} candidates{of_them}")
-    seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
+    seeds = several(result.seeds, "seed")
     behind = f"{' and '.join(users)} a seed, {seeds}" if users else seeds
     return f"In brackets: 95 % intervals over users and seeds; {behind}."
 
 
 def _table(found: Summary) -> Table:
-    headings = ("Attack", "Value", "Without attack", "At most")
-    return Table(
-        title="",
-        columns=(
-            Column(heading="Read first", align="left"),
-            Column(heading=headings[0], align="left"),
-            *(Column(heading=heading) for heading in headings[1:]),
-        ),
-        sections=(
-            Section(
-                lines=tuple(
-                    Line(
-                        cells=(
-                            words(one.label),
-                            words(one.attack),
-                            cell_of(one.figure),
-                            Cell(text=one.floor),
-                            Cell(text=one.ceiling),
-                        )
-                    )
-                    for one in found.figures
-                )
-            ),
-        ),
+    headings = ("Read first", "Attack", "Value", "Without attack", "At most")
+    return table_of(
+        "",
+        headings,
+        [
+            (
+                words(one.label),
+                words(one.attack),
+                cell_of(one.figure),
+                Cell(text=one.floor),
+                Cell(text=one.ceiling),
+            )
+            for one in found.figures
+        ],
+        words_first=2,
     )
 
 
@@ -268,8 +207,7 @@ def _fitting(texts: tuple[str, ...], width: int, room: int) -> list[RenderableTy
         note = Text(f"Note: {text}", style="yellow")
         rest = len(texts) - place - 1
         if _height([*shown, note], width) + bool(rest) > room:
-            left = len(texts) - place
-            more = Text(f"{left} more note{'' if left == 1 else 's'} in the report.", style="yellow")
+            more = Text(f"{several(rest + 1, 'more note')} in the report.", style="yellow")
             return [*shown, more] if room > 0 else []
         shown.append(note)
     return shown

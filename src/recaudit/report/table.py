@@ -1,6 +1,6 @@
 """One table, for audits and papers, with three renderers: terminal, Markdown and HTML."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -14,14 +14,13 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from recaudit.report.index import Figure
-from recaudit.vocabulary import NOT_AVAILABLE, NOT_MEASURED, Form, metric_of
+from recaudit.figures import Figure
+from recaudit.vocabulary import NOT_MEASURED, Form, metric_of
 
 __all__ = [
     "Cell",
     "Column",
     "Line",
-    "Section",
     "Table",
     "cell_of",
     "environment",
@@ -29,6 +28,7 @@ __all__ = [
     "html",
     "markdown",
     "shown",
+    "table_of",
     "terminal",
     "words",
 ]
@@ -50,6 +50,7 @@ class Cell:
         below: further lines.
         figure: the figure that the cell shows, where it shows one.
         words: whether the text may break, as numbers may not.
+        strong: whether the value stands out from those below.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Cell:
     below: tuple[str, ...] = ()
     figure: Figure | None = None
     words: bool = False
+    strong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,33 +91,25 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
-    """Rows that belong together, perhaps under a title of their own."""
-
-    lines: tuple[Line, ...]
-    title: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Table:
     """A table.
 
     Args:
         title: what it shows.
         columns: the first one names the rows.
-        sections: the rows.
+        sections: the rows, those together that belong together.
         notes: what stands below.
     """
 
     title: str
     columns: tuple[Column, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[tuple[Line, ...], ...]
     notes: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """The rows of all sections."""
-        return tuple(line for section in self.sections for line in section.lines)
+        return tuple(line for section in self.sections for line in section)
 
 
 def cell_of(figure: Figure | None, form: Form | None = None) -> Cell:
@@ -123,12 +117,30 @@ def cell_of(figure: Figure | None, form: Form | None = None) -> Cell:
     if figure is None:
         return Cell(text=NOT_MEASURED)
     if figure.value is None:
-        return Cell(text=NOT_AVAILABLE, figure=figure)
+        return Cell(text=figure.missing, figure=figure)
     metric = metric_of(figure.metric)
     form = form or metric.form
     same = metric.spread and figure.low == figure.high
     interval = "" if same else form.interval(figure.low, figure.high)
     return Cell(text=form.text(figure.value), interval=interval, figure=figure)
+
+
+def table_of(
+    title: str,
+    headings: Sequence[str],
+    *groups: Iterable[Line | tuple[Cell, ...]],
+    words_first: int = 1,
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """Return a table whose first columns hold words and the others numbers, a section a group of lines."""
+    columns = tuple(
+        Column(heading=heading, align="left" if place < words_first else "right")
+        for place, heading in enumerate(headings)
+    )
+    lines = (
+        tuple(line if isinstance(line, Line) else Line(cells=line) for line in group) for group in groups
+    )
+    return Table(title=title, columns=columns, sections=tuple(filter(None, lines)), notes=notes)
 
 
 def words(text: str) -> Cell:
@@ -159,10 +171,7 @@ def markdown(table: Table) -> str:
     lines.append(
         "|" + "|".join("---:" if column.align == "right" else "---" for column in table.columns) + "|"
     )
-    for section in table.sections:
-        if section.title:
-            lines.append(_markdown_line([f"**{escaped(section.title)}**", *[""] * (len(table.columns) - 1)]))
-        lines += [_markdown_line(list(_markdown_cells(line))) for line in section.lines]
+    lines += [_markdown_line(list(_markdown_cells(line))) for line in table.lines]
     lines += [text for note in table.notes for text in ("", escaped(note))]
     return "\n".join([*lines, ""])
 
@@ -197,16 +206,16 @@ def _markdown_line(cells: Sequence[str]) -> str:
 def _markdown_cells(line: Line) -> Iterator[str]:
     mark = {"": "", "reference": "*", "strongest": "**"}[line.emphasis]
     for place, cell in enumerate(line.cells):
-        text = escaped(cell.text)
-        said = f"{mark}{text}{mark}" if place == 0 and text else text
-        said += f" · *{escaped(cell.beside)}*" if cell.beside else ""
+        around = "**" if cell.strong else mark if place == 0 and cell.text else ""
+        said = f"{around}{escaped(cell.text)}{around}"
         said += f" ({cell.interval})" if cell.interval else ""
+        said += f" · *{escaped(cell.beside)}*" if cell.beside else ""
         yield "<br>".join([said, *map(escaped, cell.below)])
 
 
 def _text(cell: Cell, *, beside: bool) -> Text:
     """Return a cell for a terminal, its interval ``beside`` the value or below it."""
-    text = Text(cell.text)
+    text = Text().append(cell.text, style="bold" if cell.strong else "")
     if cell.beside:
         text.append(f" {cell.beside}", style="italic cyan")
     if cell.interval:
@@ -251,13 +260,8 @@ def _without_optional(table: Table) -> Table:
         table,
         columns=tuple(table.columns[place] for place in kept),
         sections=tuple(
-            replace(
-                one,
-                lines=tuple(
-                    replace(line, cells=tuple(line.cells[place] for place in kept)) for line in one.lines
-                ),
-            )
-            for one in table.sections
+            tuple(replace(line, cells=tuple(line.cells[place] for place in kept)) for line in section)
+            for section in table.sections
         ),
     )
 
@@ -267,9 +271,7 @@ def _grid(table: Table, widths: Sequence[int], *, beside: bool, apart: int) -> R
     for column, width in zip(table.columns, widths, strict=True):
         grid.add_column(Text(column.heading), justify=column.align, width=width, overflow="fold")
     for section in table.sections:
-        if section.title:
-            grid.add_row(Text(section.title, style="bold"))
-        for line in section.lines:
+        for line in section:
             grid.add_row(*(_text(cell, beside=beside) for cell in line.cells), style=_STYLES[line.emphasis])
         grid.add_section()
     return grid
@@ -298,12 +300,10 @@ class _Stacked:
     table: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        for section in self.table.sections:
-            if section.title:
-                yield Text(section.title, style="bold underline")
-            for line in section.lines:
-                yield Text(line.cells[0].text, style="bold")
-                yield Padding(self._block(line, options.max_width - 2), (0, 0, 0, 2))
+        heading = f"{self.table.columns[0].heading}: "
+        for line in self.table.lines:
+            yield Text.assemble((heading, "dim"), (line.cells[0].text, "bold"))
+            yield Padding(self._block(line, options.max_width - 2), (0, 0, 0, 2))
 
     def _block(self, line: Line, width: int) -> RichTable:
         columns = list(zip(self.table.columns, line.cells, strict=True))[1:]

@@ -1,14 +1,15 @@
 """The tables of an audit, each once for terminal, Markdown and page; and all figures as CSV."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from recaudit.figures import COLUMNS, Figure, Figures
 from recaudit.files import whole_file
-from recaudit.report.index import COLUMNS, Figure, Figures
 from recaudit.report.result import Result
 from recaudit.report.sentences import (
     best_feature,
@@ -19,13 +20,24 @@ from recaudit.report.sentences import (
     setting,
     stealing_verdict,
 )
-from recaudit.report.table import Cell, Column, Emphasis, Line, Section, Table, cell_of, escaped, shown, words
-from recaudit.report.table import markdown as as_markdown
+from recaudit.report.table import (
+    Cell,
+    Column,
+    Emphasis,
+    Line,
+    Table,
+    cell_of,
+    shown,
+    table_of,
+    words,
+)
 from recaudit.report.table import terminal as as_terminal
 from recaudit.report.views import COSTS, KNOWN, Served, Stealing, served
 from recaudit.vocabulary import (
     BLIND,
     GROUPS,
+    JUDGED,
+    LEAKS,
     METRICS,
     NOT_MEASURED,
     NULL,
@@ -43,7 +55,6 @@ __all__ = [
     "agreement",
     "attack_knowledge",
     "cost",
-    "markdown_table",
     "membership",
     "membership_cost",
     "membership_knowledge",
@@ -55,8 +66,6 @@ __all__ = [
     "write_figures_csv",
 ]
 
-_LEAKS = ("auc", "tpr@0.01", "tpr@0.001", "accuracy")
-_JUDGED = ("members", "non-members")
 _Wanted = tuple[str, tuple[str, ...]]  # a metric, and the users to take it for, in order
 NEEDS = {
     "histories": "retrains on candidates’ data",
@@ -69,43 +78,24 @@ NEEDS = {
 
 def terminal_table(result: Result) -> RenderableType:
     """Return all tables of figures for a terminal of any width, with what to read with care below them."""
-    parts: list[RenderableType] = [Text(setting(result), style="bold")]
-    for sentences, table in _headline(result):
-        parts += [Text(" ".join(sentences))] if sentences else []
-        parts.append(as_terminal(table))
-    parts += [Text(f"Note: {note}") for note in notes(result)]
-    return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts))
-
-
-def markdown_table(result: Result) -> str:
-    """Return the same as Markdown."""
-    parts = [f"{escaped(setting(result))}.\n"]
-    for sentences, table in _headline(result):
-        parts += [escaped(" ".join(sentences)) + "\n"] if sentences else []
-        parts.append(as_markdown(table))
-    parts += [f"- {escaped(str(note))}" for note in notes(result)]
-    return "\n".join([*parts, ""])
-
-
-def _headline(result: Result) -> list[tuple[list[str], Table]]:
-    """Return each table of figures after the sentences that it belongs to."""
     stealing, blocks = Stealing(result), served(result)
-    found: list[tuple[list[str], Table]] = []
+    found: list[str | Table] = []
     if stealing or not blocks:
-        found += [
-            (stealing_verdict(stealing), agreement(stealing)),
-            ([], quality(stealing)),
-            ([], cost(stealing)),
-        ]
+        found.append(" ".join(stealing_verdict(stealing)))
+        found += [agreement(stealing), quality(stealing), cost(stealing)]
     for place, block in enumerate(blocks):
-        said = membership_verdict(result)[:1] if place == 0 else leak(block)
-        found.append((said, membership(block)))
-    if blocks:
-        found.append(([], membership_quality(blocks)))
-    tables = [table for _, table in found]
-    left = [figure for figure in leftover(result, tables) if figure.metric not in COSTS]
-    found.append(([], other_figures(left)))
-    return [(said, table) for said, table in found if table.lines or said]
+        found.append(" ".join(leak(block)) if place else membership_verdict(result)[0])
+        found.append(membership(block))
+    found.append(membership_quality(blocks))
+    left = leftover(result, [part for part in found if isinstance(part, Table)])
+    found.append(other_figures([figure for figure in left if figure.metric not in COSTS]))
+    found += [f"Note: {note}" for note in notes(result)]
+    parts = [Text(part) if isinstance(part, str) else as_terminal(part) for part in found if _said(part)]
+    return Group(*(Padding(part, (1, 0, 0, 0)) for part in (Text(setting(result), style="bold"), *parts)))
+
+
+def _said(part: str | Table) -> bool:
+    return bool(part if isinstance(part, str) else part.lines)
 
 
 def leftover(result: Result, tables: Sequence[Table]) -> tuple[Figure, ...]:
@@ -127,13 +117,12 @@ def agreement(stealing: Stealing) -> Table:
         GROUPS[users[0]].label if name == "agreement" else METRICS[name].label for name, users in wanted
     ]
     last = stealing.rows[len(stealing.without_attack) + len(stealing.attacks) :]
-    return Table(
-        title=f"Agreement@{stealing.k} with the victim, and its place between floor and ceiling",
-        columns=_columns(["Attack", *headings]),
-        sections=tuple(
-            Section(lines=tuple(_stolen(stealing, row, wanted) for row in rows))
+    return table_of(
+        f"Agreement@{stealing.k} with the victim, and its place between floor and ceiling",
+        ["Attack", *headings],
+        *(
+            [_stolen(stealing, row, wanted) for row in rows]
             for rows in (stealing.without_attack, stealing.attacks, last)
-            if rows
         ),
     )
 
@@ -160,7 +149,7 @@ def quality(stealing: Stealing) -> Table:
         if any(stealing.find(row, name, "target") for row in rows)
     ]
     measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in wanted)]
-    return _table(
+    return table_of(
         f"Recommendation quality in the top {stealing.k}, with 95 % intervals",
         ["Recommender", *(METRICS[name].label for name, _ in wanted)],
         (_stolen(stealing, row, wanted) for row in measured),
@@ -177,7 +166,7 @@ def cost(stealing: Stealing) -> Table:
         cells = [_counted(stealing, row, count) for count in counts]
         cells += [Cell(text=limit), _counted(stealing, row, "seconds")]
         lines.append(Line(cells=(words(stealing.label(row)), *cells), emphasis=_emphasis(row)))
-    return _table(
+    return table_of(
         "What each attack asked of the victim and the seconds it took; means over the seeds",
         ["Attack", *(METRICS[count].label for count in counts), "Budget", METRICS["seconds"].label],
         lines,
@@ -200,27 +189,22 @@ def attack_knowledge(stealing: Stealing) -> Table:
         texts = (card.label, *(given if card.needs else [NOT_MEASURED] * len(given)), card.sentence)
         lines.append(Line(cells=tuple(map(words, texts)), emphasis=_emphasis(row)))
     headings = ("Attack", "Users’ histories", "Auxiliary data", "Victim’s lists", "What it does")
-    return _table("What each attack is given", headings, lines, words_first=len(headings))
+    return table_of("What each attack is given", headings, lines, words_first=len(headings))
 
 
 def membership(block: Served) -> Table:
     """Return the attacks and blind detectors under one way of serving."""
     rows = (*block.attacks, *block.blind)
-    metrics = [metric for metric in _LEAKS if any(block.find(row, metric) for row in rows)]
+    metrics = [metric for metric in LEAKS if any(block.find(row, metric) for row in rows)]
     null = ["Null control"] if block.null else []
-    return Table(
-        title=f"Membership inference: {block.title.lower()}; 95 % intervals",
-        columns=(
-            *_columns(["Attack", *(metric_of(metric).label for metric in metrics), *null]),
-            Column(heading="Needs, or looks at", align="left", optional=True),
-        ),
-        sections=tuple(
-            Section(lines=tuple(_inferred(block, row, metrics) for row in some))
-            for some in (block.attacks, block.blind)
-            if some
-        ),
+    found = table_of(
+        f"Membership inference: {block.title.lower()}; 95 % intervals",
+        ["Attack", *(metric_of(metric).label for metric in metrics), *null],
+        *([_inferred(block, row, metrics) for row in rows] for rows in (block.attacks, block.blind)),
         notes=tuple(filter(None, (best_feature(block), null_control(block)))),
     )
+    last = Column(heading="Needs, or looks at", align="left", optional=True)
+    return replace(found, columns=(*found.columns, last))
 
 
 def _inferred(block: Served, row: str, metrics: Sequence[str]) -> Line:
@@ -242,13 +226,13 @@ def needs(block: Served, row: str) -> str:
 
 def membership_quality(blocks: Sequence[Served]) -> Table:
     """Return how well the victim's lists recommend, to members and to strangers."""
-    columns = [(metric, users) for metric in _quality_metrics(blocks) for users in _JUDGED]
+    columns = [(metric, users) for metric in _quality_metrics(blocks) for users in JUDGED]
     names = [f"{metric_of(metric).label}, {GROUPS[users].label.lower()}" for metric, users in columns]
-    return _table(
+    return table_of(
         "Recommendation quality of the victim’s lists, with 95 % intervals",
         ["Serving", *names],
         (
-            Line(cells=(words(block.title), *(cell_of(block.find(VICTIM, *column)) for column in columns)))
+            (words(block.title), *(cell_of(block.find(VICTIM, *column)) for column in columns))
             for block in blocks
             if columns and VICTIM in block.figures.attacks
         ),
@@ -260,7 +244,7 @@ def _quality_metrics(blocks: Sequence[Served]) -> list[str]:
         metric
         for block in blocks
         for metric in block.figures.metrics
-        if any(block.find(VICTIM, metric, users) for users in _JUDGED)
+        if any(block.find(VICTIM, metric, users) for users in JUDGED)
     )
     return sorted(found, key=lambda name: metric_of(name).order)
 
@@ -268,11 +252,11 @@ def _quality_metrics(blocks: Sequence[Served]) -> list[str]:
 def membership_knowledge(blocks: Sequence[Served]) -> Table:
     """Return what each membership attack needs and does, by its card."""
     found = {row: (block.card(row), needs(block, row)) for block in blocks for row in block.attacks}
-    return _table(
+    return table_of(
         "What each membership attack knows",
         ("Attack", "Needs", "What it does"),
         (
-            Line(cells=tuple(map(words, (card.label, needed, card.sentence))))
+            tuple(map(words, (card.label, needed, card.sentence)))
             for card, needed in sorted(found.values(), key=lambda one: one[0].order)
         ),
         words_first=3,
@@ -287,11 +271,11 @@ def membership_cost(result: Result) -> Table:
         place = serving_card(figure.serving).label if figure.serving else NOT_MEASURED
         label = result.card(figure.attack, "membership").label
         rows.setdefault((label, place), {}).setdefault(figure.metric, figure)
-    return _table(
+    return table_of(
         "What the membership attacks took and asked for; means over the seeds",
-        ["Attack or stage", "Serving", *(metric_of(metric).label for metric in costs.metrics)],
+        ["Attack or model", "Serving", *(metric_of(metric).label for metric in costs.metrics)],
         (
-            Line(cells=(words(label), words(place), *(cell_of(found.get(one)) for one in costs.metrics)))
+            (words(label), words(place), *(cell_of(found.get(one)) for one in costs.metrics))
             for (label, place), found in rows.items()
         ),
         words_first=2,
@@ -306,8 +290,8 @@ def stages(result: Result) -> Table:
         seconds = _mean([stage.seconds for stage in same if stage.seconds is not None])
         epochs = _mean([stage.epochs for stage in same if stage.epochs is not None])
         texts = (number(len(same)), SECONDS.text(seconds), NOT_MEASURED if epochs is None else number(epochs))
-        lines.append(Line(cells=(words(printable(name)), *(Cell(text=text) for text in texts))))
-    return _table("Stages of the audit", ("Stage", "Times run", "Mean seconds", "Mean epochs"), lines)
+        lines.append((words(printable(name)), *(Cell(text=text) for text in texts)))
+    return table_of("Trainings and attacks", ("What", "Times run", "Mean seconds", "Mean epochs"), lines)
 
 
 def other_figures(figures: Sequence[Figure]) -> Table:
@@ -316,9 +300,9 @@ def other_figures(figures: Sequence[Figure]) -> Table:
     for figure in figures:
         users = figure.users if figure.serving is None else f"{figure.users}, {figure.serving}"
         names = (words(printable(name)) for name in (figure.attack, users, figure.metric))
-        lines.append(Line(cells=(*names, cell_of(figure))))
+        lines.append((*names, cell_of(figure)))
     headings = ("Attack", "Users", "Metric", "Value")
-    return _table("Other figures, with 95 % intervals", headings, lines, words_first=3)
+    return table_of("Other figures, with 95 % intervals", headings, lines, words_first=3)
 
 
 def write_figures_csv(result: Result, path: Path) -> None:
@@ -328,20 +312,6 @@ def write_figures_csv(result: Result, path: Path) -> None:
     """
     with whole_file(path) as temporary:
         Figures.of(result.figures).frame.write_csv(temporary)
-
-
-def _table(title: str, headings: Sequence[str], lines: Iterable[Line], *, words_first: int = 1) -> Table:
-    """Return a table of one section whose first columns hold words, and the others numbers."""
-    return Table(
-        title=title, columns=_columns(headings, words_first), sections=(Section(lines=tuple(lines)),)
-    )
-
-
-def _columns(headings: Sequence[str], words_first: int = 1) -> tuple[Column, ...]:
-    return tuple(
-        Column(heading=heading, align="left" if place < words_first else "right")
-        for place, heading in enumerate(headings)
-    )
 
 
 def _mean(values: Sequence[int | float]) -> float | None:

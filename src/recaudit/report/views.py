@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from recaudit.report.index import Figure, Figures
+from recaudit.figures import Figure, Figures
 from recaudit.report.result import Curve, Result
 from recaudit.vocabulary import (
     AUXILIARY,

@@ -168,7 +168,7 @@ def test_every_stage_by_itself_leaves_nothing_to_the_audit(sequential, tmp_path)
         cache.get(tuple(opened(sequential, cache=cache).nodes())[place])
         assert cache.misses == 1, node.label
         there.add(node.key.hash)
-        assert {stored.hash for stored in store.stages()} == there
+        assert {stored.hash for stored in store.nodes()} == there
     again = Cache(store=store)
     whole = opened(sequential, cache=again).result()
     assert again.misses == 0
@@ -333,7 +333,7 @@ def test_nothing_changes_where_no_model_reads_histories(values, tmp_path) -> Non
         "training bpr for auxiliary users",
     }
     found = run_audit(AuditSpec(**values | {"seeds": 1}), store=store)
-    for stage in store.stages():
+    for stage in store.nodes():
         ledger = stage.facts.get("ledger")
         assert ledger is None or set(ledger) == {"lists", "users", "items"}
     for one in found.content["ledgers"]:

@@ -48,8 +48,8 @@ def test_no_key_stands_twice_in_a_grids_file(name: str) -> None:
     assert source.startswith(("Hu, ", "not in the paper"))
 
 
-def test_the_pictures_are_those_of_the_paper() -> None:
-    drawn = {name.removeprefix("hu2023/"): load_grid(name).picture for name in NAMES}
+def test_the_plots_are_those_of_the_paper() -> None:
+    drawn = {name.removeprefix("hu2023/"): load_grid(name).plot for name in NAMES}
     assert drawn == {
         "fig1": "roc",
         "fig2": "lines",

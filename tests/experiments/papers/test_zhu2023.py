@@ -63,9 +63,9 @@ def test_no_key_stands_twice_in_a_grids_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PICTURES))
-def test_figures_have_a_picture_two_seeds_and_no_printed_values(name: str) -> None:
+def test_figures_have_a_plot_two_seeds_and_no_printed_values(name: str) -> None:
     grid = load_grid(name)
-    assert grid.picture == ("heatmap" if name == "zhu2023/figure6" else "lines")
+    assert grid.plot == ("heatmap" if name == "zhu2023/figure6" else "lines")
     assert grid.across
     assert all(cell.seeds >= 2 for cell in grid.cells())
     assert published(name).is_empty()

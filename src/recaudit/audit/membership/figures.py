@@ -11,7 +11,7 @@ from recaudit.audit.values import BLIND, NULL, SeedResult, ServedCandidates
 from recaudit.metrics.intervals import bootstrap_interval
 from recaudit.metrics.membership import mean_roc, membership_intervals
 from recaudit.rng import child_seed
-from recaudit.vocabulary import CANDIDATES
+from recaudit.vocabulary import CANDIDATES, JUDGED
 
 __all__ = ["chosen_features", "curves", "membership_figures"]
 
@@ -103,7 +103,7 @@ def _told_apart(attack: str, found: Sequence[ServedCandidates]) -> list[Row]:
 def _quality(found: Sequence[ServedCandidates]) -> list[Row]:
     rows = []
     for metric in found[0].blind.quality:
-        for users in ("members", "non-members"):
+        for users in JUDGED:
             values = [one.blind.quality[metric][one.members == (users == "members")] for one in found]
             row: Row = {"attack": VICTIM, "users": users, "metric": metric}
             ends: dict[str, float | None] = dict.fromkeys(("value", "low", "high"))

@@ -23,7 +23,7 @@ def published(name: str) -> pl.DataFrame:
     """Return the values that a paper prints for an experiment, of its grid's metric, as printed.
 
     Columns are ``experiment``, ``data``, ``victim``, ``attack`` and ``value``; there are no rows where the
-    paper has a picture without numbers.
+    paper has a plot without numbers.
 
     Raises:
         UsageError: where ``name`` is neither a grid nor among the published values.

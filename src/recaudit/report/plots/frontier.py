@@ -6,35 +6,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from recaudit.experiments.grid import VARIANT, Cell
-from recaudit.report.experiment_looks import (
+from recaudit.figures import Figure
+from recaudit.report.experiment import Experiment
+from recaudit.report.plots.style import (
+    BLUE,
     CHANCE_DASHES,
+    GREEN,
     INK,
     MUTED,
-    RULE,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
     WIDTH,
     limits_of,
     not_measured,
     plain_frame,
     rows_first,
 )
-from recaudit.report.experiment_rows import BLIND, GROUPS, TAIL, Experiment, Point
-from recaudit.report.experiment_words import chance, family, measure_words
+from recaudit.vocabulary import GROUPS, JUDGED, TAIL, metric_of
 
-__all__ = ["Place", "draw_frontier", "front", "label_places"]
+__all__ = ["Place", "draw_frontier", "family", "front", "label_places"]
 
-# Okabe and Ito's colours, each with a marker of its own; no defence is black.
+# Each colour has a marker of its own; no defence is black.
 _LOOKS = (
     (INK, "*"),
-    ("#0072b2", "o"),
-    ("#d55e00", "^"),
-    ("#009e73", "s"),
-    ("#e69f00", "D"),
-    ("#56b4e9", "v"),
-    ("#cc79a7", "P"),
+    (BLUE, "o"),
+    (VERMILION, "^"),
+    (GREEN, "s"),
+    (ORANGE, "D"),
+    (SKY, "v"),
+    (PURPLE, "P"),
     (MUTED, "X"),
     ("#8c510a", "h"),
     ("#7f3c8d", "p"),
@@ -59,32 +65,39 @@ class Place:
     number: int
     colour: str
     marker: str
-    across: Point
-    up: Point
+    across: Figure
+    up: Figure
+
+    @property
+    def at(self) -> tuple[float, float]:
+        """Where it is drawn."""
+        assert self.across.value is not None
+        assert self.up.value is not None
+        return self.across.value, self.up.value
 
 
-def draw_frontier(experiment: Experiment) -> Figure:
+def draw_frontier(experiment: Experiment) -> Canvas:
     """Return panels of the first attack's figure over NDCG@10: of strangers and members, AUC and TPR.
 
     Each point is a value of the last axis, numbered, in the colour of its family. Ringed points are those
     that no other one beats in both: none has less leakage at as much quality, or more quality at as little.
     """
-    cells = [cell for group in experiment.groups for cell in group.cells]
-    looks = _family_looks(experiment, cells)
-    metrics = [cells[0].metric] + [TAIL] * experiment.has_tail
-    users = list(reversed(GROUPS))
+    cells = experiment.cells
+    looks = _family_looks(experiment)
+    metrics = [cells[0].metric, *([TAIL] if experiment.has_tail else [])]
+    users = JUDGED[::-1]
     key = math.ceil(len(cells) / _KEY_COLUMNS)
-    canvas = Figure(figsize=(WIDTH, 2.5 * len(metrics) + 0.17 * key + 0.7), layout="constrained")
+    canvas = Canvas(figsize=(WIDTH, 2.5 * len(metrics) + 0.17 * key + 0.7), layout="constrained")
     panels = canvas.subplots(len(metrics), len(users), sharex="col", sharey="row", squeeze=False)
     shown: dict[Axes, list[Place]] = {}
     for metric, row in zip(metrics, panels, strict=True):
         for group, panel in zip(users, row, strict=True):
-            shown[panel] = list(_places(experiment, cells, looks, metric, group))
+            shown[panel] = list(_places(experiment, looks, metric, group))
             _panel(panel, shown[panel], metric)
-        row[0].set_ylabel(f"{measure_words(metric)} of {_judge(experiment)}")
+        row[0].set_ylabel(f"{metric_of(metric).label} of {experiment.judge}")
     for group, panel in zip(users, panels[-1], strict=True):
-        panel.set_xlabel(f"NDCG@10 of {GROUPS[group]}")
-    measured = [_leaked(experiment, cell, metrics[0]).value is not None for cell in cells]
+        panel.set_xlabel(f"NDCG@10 of {GROUPS[group].label.lower()}")
+    measured = [experiment.find(experiment.judge, cell).value is not None for cell in cells]
     handles = [
         _key_line(f"{place + 1}  {_said(experiment, cell)}", looks[place], measured=measured[place])
         for place, cell in enumerate(cells)
@@ -97,10 +110,16 @@ def draw_frontier(experiment: Experiment) -> Figure:
         columnspacing=1.2,
         fontsize=7,
     )
-    said = f"judged by {_judge(experiment)}; ringed: no other point has both less leakage and more quality"
+    said = f"judged by {experiment.judge}; ringed: no other point has both less leakage and more quality"
     canvas.suptitle(said + ("" if all(measured) else "; † not measured"), fontsize=7.5, color=MUTED)
     _number(canvas, shown)
     return canvas
+
+
+def family(variant: Mapping[str, Any]) -> str:
+    """Return what the defences of a family change: the key of the first value, or another victim."""
+    first = next(iter(variant), "")
+    return str(variant[first]) if first == "victim" else first.rpartition(".")[2]
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -141,56 +160,40 @@ def label_places(
     return taken
 
 
-def _family_looks(experiment: Experiment, cells: Sequence[Cell]) -> list[tuple[str, str]]:
+def _family_looks(experiment: Experiment) -> list[tuple[str, str]]:
     """Return colour and marker of each cell, the same for all defences of a family."""
-    families = [family(_variant(experiment, cell)) for cell in cells]
-    others = [name for name in dict.fromkeys(families) if name != "no defence"]
-    order = ["no defence", *others]
+    variants = experiment.grid.variants
+    families = [family(variants.get(str(cell.labels.get(VARIANT)), {})) for cell in experiment.cells]
+    order = list(dict.fromkeys(["", *families]))
     return [_LOOKS[order.index(name) % len(_LOOKS)] for name in families]
-
-
-def _variant(experiment: Experiment, cell: Cell) -> Mapping[str, Any]:
-    return experiment.grid.variants.get(str(cell.labels.get(VARIANT)), {})
 
 
 def _said(experiment: Experiment, cell: Cell) -> str:
     """Return what tells a cell from the others."""
-    values = {axis: {one.labels[axis.name] for one in experiment.grid.cells()} for axis in experiment.axes}
+    values = {axis: {one.labels[axis.name] for one in experiment.cells} for axis in experiment.axes}
     telling = [axis for axis in experiment.axes if len(values[axis]) > 1] or experiment.axes[-1:]
     return ", ".join(axis.said(cell.labels[axis.name]) for axis in telling)
 
 
-def _judge(experiment: Experiment) -> str:
-    """Return the attack that judges all variants: the first that is shown, named before any figure was."""
-    return next((row for row in experiment.attacks if not row.startswith(BLIND)), experiment.attacks[0])
-
-
-def _leaked(experiment: Experiment, cell: Cell, metric: str) -> Point:
-    """Return the judging attack's figure."""
-    judge = _judge(experiment)
-    return experiment.tail(judge, cell) if metric == TAIL else experiment.find(judge, cell)
-
-
 def _places(
-    experiment: Experiment, cells: Sequence[Cell], looks: Sequence[tuple[str, str]], metric: str, group: str
+    experiment: Experiment, looks: Sequence[tuple[str, str]], metric: str, group: str
 ) -> Iterator[Place]:
-    for number, (cell, (colour, marker)) in enumerate(zip(cells, looks, strict=True), start=1):
-        across, up = experiment.quality(group, cell), _leaked(experiment, cell, metric)
+    for number, (cell, (colour, marker)) in enumerate(zip(experiment.cells, looks, strict=True), start=1):
+        across, up = experiment.quality(group, cell), experiment.find(experiment.judge, cell, metric)
         if across.value is not None and up.value is not None:
             yield Place(number=number, colour=colour, marker=marker, across=across, up=up)
 
 
 def _panel(panel: Axes, places: Sequence[Place], metric: str) -> None:
-    plain_frame(panel)
-    panel.grid(visible=True, color=RULE, linewidth=0.6)
-    level = chance(metric)
+    plain_frame(panel, "both")
+    level = metric_of(metric).chance
     if level is not None:
         panel.axhline(level, color=MUTED, linewidth=1.2, linestyle=CHANCE_DASHES, zorder=1)
     panel.set_ylim(*limits_of(level, [place.up for place in places]))
     if not places:
         not_measured(panel, 0.7)
         return
-    at = [_at(place) for place in places]
+    at = [place.at for place in places]
     ringed = front(at)
     line = sorted(at[place] for place in ringed)
     panel.plot([x for x, _ in line], [y for _, y in line], color=MUTED, alpha=0.4, linewidth=1.0, zorder=1.5)
@@ -199,10 +202,10 @@ def _panel(panel: Axes, places: Sequence[Place], metric: str) -> None:
 
 
 def _point(panel: Axes, place: Place, *, ringed: bool) -> None:
-    x, y = _at(place)
-    for point, other, draw in ((place.up, x, panel.vlines), (place.across, y, panel.hlines)):
-        if point.low is not None and point.high is not None:
-            draw(other, point.low, point.high, color=place.colour, alpha=0.45, linewidth=1.0, zorder=2)
+    x, y = place.at
+    for figure, other, draw in ((place.up, x, panel.vlines), (place.across, y, panel.hlines)):
+        if figure.low is not None and figure.high is not None:
+            draw(other, figure.low, figure.high, color=place.colour, alpha=0.45, linewidth=1.0, zorder=2)
     panel.plot(
         [x],
         [y],
@@ -215,24 +218,18 @@ def _point(panel: Axes, place: Place, *, ringed: bool) -> None:
     )
 
 
-def _at(place: Place) -> tuple[float, float]:
-    assert place.across.value is not None
-    assert place.up.value is not None
-    return place.across.value, place.up.value
-
-
-def _number(canvas: Figure, panels: Mapping[Axes, Sequence[Place]]) -> None:
+def _number(canvas: Canvas, panels: Mapping[Axes, Sequence[Place]]) -> None:
     """Write its number beside each point, once the layout has put the panels where they stay."""
     canvas.draw_without_rendering()
     points = 72 / canvas.dpi
     for panel, places in panels.items():
-        at = [tuple(points * panel.transData.transform(_at(place))) for place in places]
+        at = [tuple(points * panel.transData.transform(place.at)) for place in places]
         box = panel.get_window_extent()
         inside = (points * box.x0 + 3, points * box.y0 + 3, points * box.x1, points * box.y1)
         for place, (x, y), (a, b) in zip(places, at, label_places(at, inside), strict=True):
             text = panel.annotate(
                 str(place.number),
-                _at(place),
+                place.at,
                 (a - x, b - y),
                 textcoords="offset points",
                 ha="center",

@@ -8,11 +8,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from recaudit.report.experiment_looks import INK, MUTED, RULE, WIDTH, columns_of, limit_of, title_of
-from recaudit.report.experiment_rows import Experiment, Group, Point, decimals, interval
-from recaudit.report.rows import CEILING, FLOOR
+from recaudit.figures import Figure
+from recaudit.report.experiment import Experiment, Group, interval
+from recaudit.report.plots.style import INK, MUTED, RULE, WIDTH, columns_of, limit_of, title_of
+from recaudit.vocabulary import CEILING, DECIMALS, FLOOR
 
 __all__ = ["draw_heatmap"]
 
@@ -20,7 +21,7 @@ __all__ = ["draw_heatmap"]
 _COLOURS = colormaps["Blues"]
 
 
-def draw_heatmap(experiment: Experiment) -> Figure:
+def draw_heatmap(experiment: Experiment) -> Canvas:
     """Return a panel an attack, one axis down and the other across, and one of floor and ceiling."""
     groups = experiment.groups
     maps: list[tuple[Group, tuple[str, ...]]] = [
@@ -32,11 +33,14 @@ def draw_heatmap(experiment: Experiment) -> Figure:
     rows = math.ceil(len(maps) / columns)
     down = len({experiment.labels(cell)[0] for cell in groups[0].cells})
     above = 0.4 if experiment.infers else 0.0  # titles of several lines
-    canvas = Figure(figsize=(WIDTH, rows * (0.42 * down + 0.62 + above) + 0.2), layout="constrained")
+    canvas = Canvas(figsize=(WIDTH, rows * (0.42 * down + 0.62 + above) + 0.2), layout="constrained")
     panels = canvas.subplots(rows, columns, squeeze=False).flatten()
-    points = [experiment.find(row, cell) for group, shown in maps for cell in group.cells for row in shown]
     # An AUC of chance is white; what is below it has the colour of chance, and its number.
-    scale = Normalize(0, limit_of(points)) if experiment.chance is None else Normalize(experiment.chance, 1)
+    scale = (
+        Normalize(0, limit_of(experiment.shown))
+        if experiment.chance is None
+        else Normalize(experiment.chance, 1)
+    )
     for panel, (group, shown) in zip(panels, maps, strict=False):
         _heatmap_panel(panel, experiment, group, shown, scale)
     for panel in panels[len(maps) :]:
@@ -60,15 +64,15 @@ def _heatmap_panel(
     for y, one in enumerate(down):
         row = [cells[one, other] for other in across]
         if alone:
-            points = [experiment.find(shown[0], cell) for cell in row]
+            figures = [experiment.find(shown[0], cell) for cell in row]
         else:
             # Floor and ceiling are the same in all cells of a row: one that was measured speaks for all.
-            points = [max((experiment.find(name, cell) for cell in row), key=_known) for name in shown]
-        for x, point in enumerate(points):
-            _square(panel, (x, y), point, scale)
+            figures = [max((experiment.find(name, cell) for cell in row), key=_known) for name in shown]
+        for x, figure in enumerate(figures):
+            _square(panel, (x, y), figure, scale)
     panel.set_xlim(-0.5, len(across if alone else shown) - 0.5)
     panel.set_ylim(len(down) - 0.5, -0.5)
-    names = across if alone else ["popular list", "retrained"]
+    names = across if alone else [experiment.name_of(name) for name in shown]
     panel.set_xticks(range(len(names)), names)
     panel.set_yticks(range(len(down)), down)
     panel.tick_params(length=0)
@@ -83,30 +87,30 @@ def _heatmap_panel(
     panel.set_title(f"{where}{title}", color=INK)
 
 
-def _known(point: Point) -> tuple[bool, int]:
+def _known(figure: Figure) -> tuple[bool, int]:
     """Return how much is known of a figure, least first."""
-    return point.value is not None, point.seeds
+    return figure.value is not None, figure.seeds
 
 
-def _square(panel: Axes, at: tuple[int, int], point: Point, scale: Normalize) -> None:
+def _square(panel: Axes, at: tuple[int, int], figure: Figure, scale: Normalize) -> None:
     x, y = at
     box: dict[str, Any] = {"linewidth": 1.5, "edgecolor": "white"}
-    if point.value is None:
+    if figure.value is None:
         box |= {"facecolor": "#f4f5f7", "hatch": "////", "edgecolor": RULE, "linewidth": 0}
     else:
-        box["facecolor"] = _COLOURS(scale(point.value))
+        box["facecolor"] = _COLOURS(scale(figure.value))
     panel.bar(x, 1, 1, bottom=y - 0.5, **box)
-    red, green, blue, _ = _COLOURS(scale(point.value or 0.0))
-    dark = point.value is not None and 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+    red, green, blue, _ = _COLOURS(scale(figure.value or 0.0))
+    dark = figure.value is not None and 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
     colour = "white" if dark else INK
-    if point.value is None:
-        panel.text(x, y, point.missing.replace(" ", "\n"), ha="center", va="center", fontsize=6, color=MUTED)
+    if figure.value is None:
+        panel.text(x, y, figure.missing.replace(" ", "\n"), ha="center", va="center", fontsize=6, color=MUTED)
         return
-    between = interval(point)
+    between = interval(figure)
     panel.text(
         x,
         y - (0.14 if between else 0),
-        decimals(point.value),
+        DECIMALS.text(figure.value),
         ha="center",
         va="center",
         fontsize=7.5,

@@ -4,13 +4,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from recaudit.experiments.grid import Grid
 from recaudit.experiments.table import COLUMNS
-from recaudit.report.experiment_figures import draw
-from recaudit.report.experiment_further import further_markdown, further_tables, warnings_of
-from recaudit.report.experiment_tables import markdown_table, terminal_table
+from recaudit.report.paper import further_tables, markdown_of, tables, terminal_of, warnings_of
+from recaudit.report.plots import draw
+from recaudit.vocabulary import REFERENCES
+from shown import printed
 
 FURTHER: list[dict[str, Any]] = [
     {"title": "Elsewhere", "metrics": ["agreement@50"], "users": "unseen"},
@@ -64,7 +64,7 @@ def frame() -> pl.DataFrame:
     return pl.DataFrame(rows, schema={**COLUMNS, "published": pl.Float64}, orient="row")
 
 
-def tables(text: str) -> dict[str, list[list[str]]]:
+def titled(text: str) -> dict[str, list[list[str]]]:
     """Return Markdown's tables by the title before each."""
     blocks = [block for block in text.split("\n\n") if block]
     found = {}
@@ -75,23 +75,23 @@ def tables(text: str) -> dict[str, list[list[str]]]:
 
 
 def test_what_is_no_attack_stands_beside_the_floor_whatever_its_place() -> None:
-    lines = markdown_table(frame(), grid()).splitlines()
+    lines = markdown_of(tables(frame(), grid())).splitlines()
     names = [line.split(" | ")[0].strip("| ") for line in lines if line.startswith("| ")]
-    expected = ["popular list", "constant list", "auxiliary alone", "QSD5", "PTD", "retrained"]
+    expected = ["popular list", "constant list", "auxiliary", "QSD5", "PTD", "retrained"]
     assert names[1:7] == expected
-    assert "auxiliary alone: a model of the auxiliary data, which asks the target nothing" in lines[-1]
-    plain = markdown_table(frame(), grid(shown=["QSD5", "PTD"]))
-    assert "constant" not in plain
-    assert "auxiliary" not in plain
+    assert f"Auxiliary – {REFERENCES['auxiliary'].sentence.replace('No', 'no', 1)}" in lines[-1]
+    plain = markdown_of(tables(frame(), grid(shown=["QSD5", "PTD"])))
+    assert "onstant" not in plain
+    assert "uxiliary" not in plain
 
 
 def test_further_tables_show_the_figures_of_their_users() -> None:
-    found = tables(further_markdown(frame(), grid()))
+    found = titled(markdown_of(further_tables(frame(), grid())))
     assert list(found) == ["Elsewhere (ml-1m-timed)", "Asked (ml-1m-timed)", "Served (ml-1m-timed)"]
     elsewhere, asked, served = found.values()
     assert elsewhere[0] == ["attack", "sasrec", "gru4rec"]
     assert [row[0] for row in elsewhere[1:]] == [
-        *("popular list", "constant list", "auxiliary alone", "QSD5", "PTD", "retrained")
+        *("popular list", "constant list", "auxiliary", "QSD5", "PTD", "retrained")
     ]
     assert elsewhere[5] == ["PTD", "0.500 (0.495–0.505)", "0.850 (0.845–0.855)"]
     assert asked == [
@@ -100,35 +100,31 @@ def test_further_tables_show_the_figures_of_their_users() -> None:
         ["PTD", *["not measured"] * 4],
     ]
     assert served == [
-        ["target", "sasrec", "gru4rec"],
+        ["victim", "sasrec", "gru4rec"],
         ["recall@50", "0.310 (0.305–0.315)", "0.320 (0.315–0.325)"],
         ["diversity@50", "0.800 (0.795–0.805)", "0.100 (0.095–0.105)"],
     ]
 
 
 def test_a_grid_without_further_tables_has_none() -> None:
-    assert further_markdown(frame(), grid(further=[])) == ""
+    assert further_tables(frame(), grid(further=[])) == []
 
 
 @pytest.mark.parametrize("width", [100, 80])
 def test_the_terminal_shows_them_whole(width: int) -> None:
-    console = Console(width=width, force_terminal=False)
-    with console.capture() as capture:
-        console.print(terminal_table(frame(), grid()))
-        console.print(further_tables(frame(), grid()))
-    text = capture.get()
+    text = printed(terminal_of([*tables(frame(), grid()), *further_tables(frame(), grid())]), width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
-    for shown in ("Asked (ml-1m-timed, gru4rec)", "0.850 (0.845–0.855)", "0.100 (0.095–0.105)", "1,440"):
+    for shown in ("Asked (ml-1m-timed)", "0.850 (0.845–0.855)", "0.100 (0.095–0.105)", "1,440"):
         assert shown in text
-    assert ["QSD5", "1,440", "51"] in [line.split() for line in text.splitlines()]
+    assert ["QSD5", "1,440", "50", "1,440", "51"] in [line.split() for line in text.splitlines()]
 
 
 def test_each_target_is_judged_by_itself() -> None:
     assert warnings_of(frame(), grid()) == [
         "ml-1m-timed, sasrec: QSD5 is no better than one constant list for everybody, which is chosen in "
         "hindsight and gets 0.300 (0.295–0.305). QSD5 is no better than the auxiliary model alone, which "
-        "gets 0.400 (0.395–0.405), asked nothing of the target and saw none of its users.",
+        "gets 0.400 (0.395–0.405), asked nothing of the victim and saw none of its users.",
         "ml-1m-timed, gru4rec: This recommender serves nearly the same list to everybody, but for what each "
         "user has seen: one constant list agrees 0.900 (0.895–0.905) with it, and two users’ lists differ in "
         "0.100 (0.095–0.105) of their items. What the attacks reach says little about the "
@@ -144,5 +140,5 @@ def test_where_nothing_but_attacks_is_shown_nothing_is_judged() -> None:
 def test_what_is_no_attack_is_drawn_above_the_attacks(tmp_path) -> None:
     with_them = draw(frame(), grid(), tmp_path / "with")[0].read_text("utf-8")
     without = draw(frame(), grid(shown=[]), tmp_path / "without")[0].read_text("utf-8")
-    assert with_them.index("constant list") < with_them.index("auxiliary alone") < with_them.index("QSD5")
+    assert with_them.index("constant list") < with_them.index("auxiliary") < with_them.index("QSD5")
     assert "constant list" not in without

@@ -3,8 +3,8 @@ from typing import Any
 
 import polars as pl
 
+from recaudit.figures import COLUMNS, Figures
 from recaudit.report import Result
-from recaudit.report.index import COLUMNS, Figures
 
 
 def test_every_figure_is_found_by_its_place(both_result: Result) -> None:
@@ -14,9 +14,7 @@ def test_every_figure_is_found_by_its_place(both_result: Result) -> None:
         assert tuple(index.frame.columns) == COLUMNS
         for figure in own:
             assert index.find(figure.attack, figure.metric, figure.users, figure.serving) == figure
-            assert index.value(figure.attack, figure.metric, figure.users, figure.serving) == figure.value
         assert index.find("stack", "auc", "nobody") is None
-        assert index.value("stack", "auc", "nobody") is None
         assert not index.doubled
 
 
@@ -47,10 +45,5 @@ def test_a_frame_may_have_other_columns_and_no_numbers() -> None:
     found = index.find("PTA", "auc", "all")
     assert found is not None
     assert (found.value, found.published) == (None, 0.5)
-    assert [figure.value for figure in index.where(users="x")] == [0.7]
-    assert (index.attacks, index.metrics, index.users, index.servings) == (
-        ("PTA",),
-        ("auc",),
-        ("all", "x"),
-        (None,),
-    )
+    assert index.find("PTA", "auc", "x") == list(index)[1]
+    assert (index.attacks, index.metrics, index.users) == (("PTA",), ("auc",), ("all", "x"))

@@ -8,10 +8,14 @@ import polars as pl
 import pytest
 
 from recaudit.experiments.grid import Grid
-from recaudit.experiments.table import COLUMNS
-from recaudit.report.experiment_page import Section, render_page
+from recaudit.experiments.papers import grid_names, load_grid, load_paper
+from recaudit.experiments.table import COLUMNS, columns_of
+from recaudit.report.experiment import arranged
+from recaudit.report.paper import Part, render_page
+from recaudit.report.plots.style import look_of
 
 VERSIONS = {"recaudit": "1.2.3", "torch": "2.0", "numpy": "2.4.6", "scipy": "1.17.1", "polars": "2.1.0"}
+PAPER = load_paper("zhu2023")
 STATISTICS = pl.DataFrame(
     {
         "data": ["ml-1m", "ml-1m"],
@@ -39,7 +43,7 @@ def grid(name: str, **changes: object) -> Grid:
     )
 
 
-def section(of: Grid, *, measured: bool = True, versions: Mapping[str, str] = VERSIONS) -> Section:
+def section(of: Grid, *, measured: bool = True, versions: Mapping[str, str] = VERSIONS) -> Part:
     rows = [
         {
             "experiment": of.name,
@@ -60,11 +64,11 @@ def section(of: Grid, *, measured: bool = True, versions: Mapping[str, str] = VE
         for users, value in (("unqueried", base + more), ("queried", base + more + 0.2))
     ]
     frame = pl.DataFrame(rows if measured else [], schema={**COLUMNS, "published": pl.Float64}, orient="row")
-    return Section(grid=of, frame=frame, picture=PurePosixPath(f"pictures/{of.name[8:]}.svg"))
+    return Part(grid=of, frame=frame, plot=PurePosixPath(f"plots/{of.name[8:]}.svg"))
 
 
-def page(*sections: Section) -> str:
-    return render_page("A Paper", sections, statistics=STATISTICS, table="t/all.parquet")
+def page(*sections: Part) -> str:
+    return render_page(PAPER, sections, statistics=STATISTICS, table="t/all.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -111,17 +115,17 @@ def test_the_heads_lines_are_short_whatever_the_versions() -> None:
 
 def test_the_head_says_what_made_it_and_where_the_figures_are(whole) -> None:
     assert whole.startswith("<!-- Written by `recaudit reproduce page`;")
-    assert "# Reproduction of A Paper" in whole
+    assert f"# Reproduction of {PAPER.title}\n" in whole
     assert "Made by recaudit 1.2.3 with torch 2.0, numpy 2.4.6," in whole
     assert "[one table](t/all.parquet)" in whole
     assert 'pl.read_parquet("t/all.parquet")' in whole
 
 
 def test_a_section_says_its_source_its_command_and_its_cost(whole) -> None:
-    said = "Zhu et al. (2023), table4. `recaudit reproduce zhu2023/table4`; its stages took 12.3 core hours"
+    said = "Zhu et al. (2023), table4. `recaudit reproduce zhu2023/table4`; its nodes took 12.3 core hours"
     assert said in whole
-    assert "`recaudit reproduce zhu2023/figure2`; its stages took 30 core minutes" in whole
-    assert "![What table4 asks](pictures/table4.svg)" in whole
+    assert "`recaudit reproduce zhu2023/figure2`; its nodes took 30 core minutes" in whole
+    assert "![What table4 asks](plots/table4.svg)" in whole
     assert "It was found.\n" in whole
     assert "- The seed is not said: 0.\n- Nor is the device.\n" in whole
 
@@ -138,7 +142,7 @@ def test_every_figure_is_there_on_both_kinds_of_users(whole) -> None:
 
 def test_what_is_shown_on_other_users_is_not_shown_twice() -> None:
     assert "<details>" not in page(section(grid("table4", users="queried")))
-    assert "<details>" not in page(section(grid("figure2", picture="lines")))
+    assert "<details>" not in page(section(grid("figure2", plot="lines")))
     assert "<details>" not in page(section(grid("table4"), measured=False))
 
 
@@ -149,7 +153,7 @@ def test_without_results_all_is_not_measured() -> None:
     for line in rows:
         assert [cell.strip() for cell in line.split("|")[2:-1]] == ["not measured"] * 2
     assert "Nothing is measured." in text
-    assert "stages took" not in text, "what it takes is not known"
+    assert "nodes took" not in text, "what it takes is not known"
 
 
 def test_every_table_is_whole(whole) -> None:
@@ -162,3 +166,13 @@ def test_every_table_is_whole(whole) -> None:
 def test_table_6_shows_a_core_of_nobody(whole) -> None:
     assert "| ml-1m | published | 6,040 | 3,706 | 1,000,209 | 0.9553 |" in whole
     assert "| ml-1m | 5-core, iterative | 0 | 0 | 0 |  |" in whole
+
+
+@pytest.mark.parametrize("paper", ["zhu2023", "hu2023"])
+def test_a_paper_says_how_rows_of_its_grids_look_and_no_two_alike(paper) -> None:
+    looks = load_paper(paper).looks
+    grids = [load_grid(name) for name in grid_names() if name.startswith(f"{paper}/")]
+    nothing = {one.name: arranged(pl.DataFrame(schema=columns_of(one)), one) for one in grids}
+    drawn = {row: look_of(nothing[one.name], row) for one in grids for row in one.attacks if row in looks}
+    assert set(drawn) == set(looks)
+    assert len(set(drawn.values())) == len(looks)

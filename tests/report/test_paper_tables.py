@@ -1,4 +1,4 @@
-"""An experiment's tables and pictures, from invented results: they are no measurement of anything."""
+"""An experiment's tables and plots, from invented results: they are no measurement of anything."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -8,13 +8,12 @@ from typing import Any
 import matplotlib
 import polars as pl
 import pytest
-from rich.console import Console
 
 from recaudit.errors import UsageError
 from recaudit.experiments.grid import Grid, narrowed
 from recaudit.experiments.papers import grid_names, load_grid
-from recaudit.report.experiment_figures import draw
-from recaudit.report.experiment_tables import markdown_table, terminal_table
+from recaudit.report.plots import draw
+from shown import cells_of, experiment_in_markdown, experiment_printed
 
 _SETTING = {
     "data": "ml-1m",
@@ -71,22 +70,6 @@ def results(grid: Grid, without: Callable[[str, Any], bool] = lambda attack, lab
     return pl.DataFrame(rows, schema=_SCHEMA | own)
 
 
-def printed(frame: pl.DataFrame, grid: Grid, width: int = 100) -> list[str]:
-    console = Console(width=width, force_terminal=False)
-    with console.capture() as capture:
-        console.print(terminal_table(frame, grid))
-    return [line.rstrip() for line in capture.get().splitlines()]
-
-
-def cells(text: str) -> list[list[list[str]]]:
-    """Return a Markdown text's tables as rows of cells."""
-    tables = [block for block in text.split("\n\n") if block.startswith("|")]
-    return [
-        [line.strip("| ").split(" | ") for line in table.splitlines() if not line.startswith("|---")]
-        for table in tables
-    ]
-
-
 def figure(frame: pl.DataFrame, attack: str, **labels: Any) -> str:
     """Return what Markdown must show for one figure, taken from the frame itself."""
     wanted = {"attack": attack, "users": "target" if attack == "victim" else "unqueried", **labels}
@@ -100,26 +83,14 @@ STEALING = [name for name in grid_names() if name.startswith("zhu2023/")]
 TABLE, LENGTHS, MODELS = (load_grid(f"zhu2023/{name}") for name in ("table4", "figure2", "figure6"))
 
 
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.mark.skipif(not (DOCS / "reproduction.md").is_file(), reason="the documents are not here")
-@pytest.mark.parametrize("name", STEALING)
-def test_the_committed_page_has_the_tables_that_its_figures_give(name: str) -> None:
-    if f"`recaudit reproduce {name}`" not in (DOCS / "reproduction.md").read_text("utf-8"):
-        pytest.skip(f"{name} is not on the page yet")
-    frame = pl.read_parquet(DOCS / "reproduction" / "results.parquet").filter(experiment=name)
-    assert markdown_table(frame, load_grid(name)) in (DOCS / "reproduction.md").read_text("utf-8")
-
-
 def test_a_table_shows_every_figure_of_the_frame_in_its_place() -> None:
     frame = results(TABLE)
-    tables = cells(markdown_table(frame, TABLE))
-    names = {"popular list": "popularity", "target’s Recall@50": "victim"}
-    assert len(tables) == 3
-    for data, table in zip(("ml-1m", "ta-feng", "steam"), tables, strict=True):
+    found = cells_of(experiment_in_markdown(frame, TABLE))
+    names = {"popular list": "popularity", "victim’s Recall@50": "victim"}
+    assert len(found) == 3
+    for data, table in zip(("ml-1m", "ta-feng", "steam"), found, strict=True):
         assert table[0] == ["attack", "bpr", "ncf", "lmf"]
-        expected = ["popular list", *TABLE.attacks, "retrained", "target’s Recall@50"]
+        expected = ["popular list", *TABLE.attacks, "retrained", "victim’s Recall@50"]
         assert [row[0] for row in table[1:-1]] == expected
         for row in table[1:-1]:
             attack = names.get(row[0], row[0])
@@ -128,8 +99,8 @@ def test_a_table_shows_every_figure_of_the_frame_in_its_place() -> None:
 
 def test_a_figure_has_a_row_a_value_and_a_column_an_attack() -> None:
     frame = results(LENGTHS)
-    tables = cells(markdown_table(frame, LENGTHS))
-    for victim, table in zip(("bpr", "ncf", "lmf"), tables, strict=True):
+    found = cells_of(experiment_in_markdown(frame, LENGTHS))
+    for victim, table in zip(("bpr", "ncf", "lmf"), found, strict=True):
         assert [row[0] for row in table] == ["list length", *(str(k) for k in range(10, 101, 10))]
         rows = ["popularity", *LENGTHS.attacks, "retrained", "victim"]
         for k, row in zip(range(10, 101, 10), table[1:], strict=True):
@@ -139,8 +110,8 @@ def test_a_figure_has_a_row_a_value_and_a_column_an_attack() -> None:
 
 def test_a_heatmaps_floor_stands_beside_every_clone() -> None:
     frame = results(MODELS)
-    (table,) = cells(markdown_table(frame, MODELS))
-    assert table[0][:3] == ["target", "clone", "popular list"]
+    (table,) = cells_of(experiment_in_markdown(frame, MODELS))
+    assert table[0][:3] == ["victim", "clone", "popular list"]
     assert len(table) == 10
     for target, clone, floor, *rest in table[1:]:
         assert floor == figure(frame, "popularity", victim=target, clone=clone)
@@ -150,14 +121,14 @@ def test_a_heatmaps_floor_stands_beside_every_clone() -> None:
 def test_what_was_not_measured_is_said() -> None:
     missing = lambda attack, labels: labels["data"] == "steam" or (attack, labels["victim"]) == ("PTA", "ncf")  # noqa: E731
     frame = results(TABLE, missing)
-    ml_1m, _, steam = cells(markdown_table(frame, TABLE))
+    ml_1m, _, steam = cells_of(experiment_in_markdown(frame, TABLE))
     assert next(row for row in ml_1m if row[0] == "PTA")[2] == "not measured"
     assert ml_1m[-1] == ["seeds", "5", "5", "5"]
     assert all(row[1:] == ["not measured"] * 3 for row in steam[1:-2])
     assert steam[-1] == ["seeds", "0†", "0†", "0†"]
-    text = "\n".join(printed(frame, TABLE))
+    text = "\n".join(experiment_printed(frame, TABLE))
     assert text.count("not measured") == 2 + 7 * 3
-    empty = markdown_table(frame.clear(), TABLE)
+    empty = experiment_in_markdown(frame.clear(), TABLE)
     assert empty.count("not measured") == 3 * 8 * 3
 
 
@@ -173,24 +144,24 @@ def test_published_values_stay_where_ours_is_missing_or_not_available() -> None:
         seeds=pl.when(ptd).then(0).otherwise("seeds"),
         published=pl.when(ptd | ptq).then(0.4987).otherwise("published"),
     )
-    (table,) = cells(markdown_table(frame, grid))
+    (table,) = cells_of(experiment_in_markdown(frame, grid))
     said = {row[0]: row[1] for row in table}
     assert said["PTD"] == "not measured · *0.4987*"
     assert said["PTQ"] == "not available · *0.4987*"
 
 
 def test_fewer_seeds_have_a_dagger_and_a_footnote() -> None:
-    text = markdown_table(results(TABLE), TABLE)
-    ml_1m, ta_feng, _ = cells(text)
+    text = experiment_in_markdown(results(TABLE), TABLE)
+    ml_1m, ta_feng, _ = cells_of(text)
     assert ml_1m[-1] == ["seeds", "5", "5", "5"]
     assert ta_feng[-1] == ["seeds", "5", "2†", "2†"]
     assert "† fewer seeds than the grid’s 5." in text
     all_same = narrowed(TABLE, {}, 2)
-    assert "†" not in markdown_table(results(all_same), all_same)
+    assert "†" not in experiment_in_markdown(results(all_same), all_same)
     part = results(TABLE).with_columns(
         seeds=pl.when(pl.col("attack") == "PTA").then(3).otherwise(pl.col("seeds"))
     )
-    assert cells(markdown_table(part, TABLE))[0][-1] == ["seeds", "3–5†", "3–5†", "3–5†"]
+    assert cells_of(experiment_in_markdown(part, TABLE))[0][-1] == ["seeds", "3–5†", "3–5†", "3–5†"]
 
 
 @pytest.mark.parametrize("name", STEALING)
@@ -198,7 +169,7 @@ def test_fewer_seeds_have_a_dagger_and_a_footnote() -> None:
 def test_the_terminal_table_fits_and_cuts_nothing_off(name: str, width: int) -> None:
     grid = load_grid(name)
     frame = results(grid)
-    lines = printed(frame, grid, width)
+    lines = experiment_printed(frame, grid, width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert "…" not in text
@@ -209,23 +180,25 @@ def test_the_terminal_table_fits_and_cuts_nothing_off(name: str, width: int) -> 
         assert f"{low:.3f}–{high:.3f}" in text
 
 
-def test_many_cells_turn_into_rows_where_columns_do_not_fit() -> None:
+def test_many_cells_turn_into_blocks_where_columns_do_not_fit() -> None:
     frame = results(LENGTHS)
-    wide = [" ".join(line.split()) for line in printed(frame, LENGTHS, 100)]
-    assert "length list QSD PTD PTQ PTA PTAQ retrained seeds" in wide
-    narrow = [" ".join(line.split()) for line in printed(frame, LENGTHS, 80)]
-    assert "list length attack ours 95 % interval seeds" in narrow
+    wide = [" ".join(line.split()) for line in experiment_printed(frame, LENGTHS, 150)]
+    assert (
+        sum(line.startswith("list length popular list QSD PTD PTQ PTA PTAQ retrained") for line in wide) == 3
+    )
+    narrow = [" ".join(line.split()) for line in experiment_printed(frame, LENGTHS, 80)]
     assert sum(line.startswith("PTAQ 0.") for line in narrow) == 30
+    assert narrow.count("list length: 10") == 3
 
 
-def test_ours_stands_beside_published_above_its_interval() -> None:
+def test_ours_stands_beside_published_with_its_interval() -> None:
     grid = narrowed(TABLE, {"data": ["ml-1m"], "victim": ["bpr"]}, 2)
     frame = results(grid)
-    lines = [" ".join(line.split()) for line in printed(frame, grid)]
+    lines = [" ".join(line.split()) for line in experiment_printed(frame, grid)]
     row = frame.filter(attack="PTAQ", users="unqueried").row(0, named=True)
-    at = lines.index(f"PTAQ {row['value']:.3f} {row['published']:.4f}")
-    assert lines[at + 1] == f"({row['low']:.3f}–{row['high']:.3f})"
-    assert "attack 2 seeds" in lines
+    interval = f"({row['low']:.3f}–{row['high']:.3f})"
+    assert f"PTAQ {row['value']:.3f} {row['published']:.4f} {interval}" in lines
+    assert "seeds 2" in lines
 
 
 def test_names_stay_names() -> None:
@@ -240,9 +213,9 @@ def test_names_stay_names() -> None:
         metric="agreement@50",
     )
     frame = results(grid)
-    assert "\\[red]a\\|b\\*c\\_" in markdown_table(frame, grid)
-    assert "**d\\|1\N{REPLACEMENT CHARACTER}**" in markdown_table(frame, grid)
-    assert "[red]a|b*c_" in "\n".join(printed(frame, grid))
+    assert "\\[red]a\\|b\\*c\\_" in experiment_in_markdown(frame, grid)
+    assert "**d\\|1\N{REPLACEMENT CHARACTER}**" in experiment_in_markdown(frame, grid)
+    assert "[red]a|b*c_" in "\n".join(experiment_printed(frame, grid))
 
 
 def test_an_axis_without_a_column_is_a_users_mistake() -> None:
@@ -256,7 +229,7 @@ def test_an_axis_without_a_column_is_a_users_mistake() -> None:
         metric="agreement@50",
     )
     with pytest.raises(UsageError, match=r"a/b: axes: .* no column 'epochs'"):
-        markdown_table(results(TABLE), grid)
+        experiment_in_markdown(results(TABLE), grid)
 
 
 @pytest.mark.parametrize("name", [f"zhu2023/{name}" for name in ("table5", "figure2", "figure6", "figure8")])
@@ -324,13 +297,13 @@ def test_a_heatmaps_floor_is_of_a_clone_that_was_measured(tmp_path: Path) -> Non
 def test_published_values_have_the_digits_of_the_paper() -> None:
     grid = narrowed(TABLE, {"data": ["ml-1m"], "victim": ["bpr"], "attack": ["PTA"]}, None)
     frame = results(grid).with_columns(published=pl.when(attack="PTA").then(0.4845))
-    assert " · *0.4845* |" in markdown_table(frame, grid)
-    assert sum("0.4845" in line for line in printed(frame, grid)) == 1
+    assert " · *0.4845* |" in experiment_in_markdown(frame, grid)
+    assert sum("0.4845" in line for line in experiment_printed(frame, grid)) == 1
     all_of_it = results(TABLE).with_columns(published=pl.when(attack="PTA", data="steam").then(0.4845))
-    lines = [line.split() for line in printed(all_of_it, TABLE, 55)]
+    lines = [line.split() for line in experiment_printed(all_of_it, TABLE, 55)]
     assert sum("0.4845" in line for line in lines) == 3
     frame = frame.with_columns(published=pl.when(attack="PTA").then(0.5))
-    assert " · *0.5000* |" in markdown_table(frame, grid), "a zero that is printed is shown"
+    assert " · *0.5000* |" in experiment_in_markdown(frame, grid), "a zero that is printed is shown"
 
 
 def test_a_failure_leaves_the_earlier_picture(tmp_path: Path) -> None:
@@ -339,7 +312,7 @@ def test_a_failure_leaves_the_earlier_picture(tmp_path: Path) -> None:
     kept = earlier[0].read_bytes()
     earlier[2].unlink()
     earlier[2].mkdir()  # the PDF cannot take its place
-    with pytest.raises(UsageError, match="cannot write the picture"):
+    with pytest.raises(UsageError, match="cannot write the plot"):
         draw(results(grid).with_columns(value=pl.lit(0.5)), grid, tmp_path)
     assert earlier[0].read_bytes() == kept
     assert not list(tmp_path.glob(".*"))

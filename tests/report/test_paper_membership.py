@@ -1,4 +1,4 @@
-"""Membership experiments in tables and pictures, from planted results: they are no measurement."""
+"""Membership experiments in tables and plots, from planted results: they are no measurement."""
 
 import math
 import re
@@ -10,18 +10,16 @@ from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from recaudit.experiments.grid import Grid, narrowed, parse_only
-from recaudit.experiments.papers import grid_names, load_grid
+from recaudit.experiments.papers import grid_names, load_grid, load_paper
 from recaudit.experiments.papers.published import with_published
 from recaudit.experiments.table import COLUMNS
-from recaudit.report.experiment_figures import draw
-from recaudit.report.experiment_frontier import front, label_places
-from recaudit.report.experiment_page import Section, render_page
-from recaudit.report.experiment_rows import arrange_experiment
-from recaudit.report.experiment_tables import markdown_table, terminal_table
-from recaudit.report.experiment_words import chance, family, measure_words
+from recaudit.report.experiment import arranged
+from recaudit.report.paper import Part, render_page
+from recaudit.report.plots import draw
+from recaudit.report.plots.frontier import family, front, label_places
+from shown import cells_of, experiment_in_markdown, experiment_printed
 
 NAMES = [name for name in grid_names() if name.startswith("hu2023/")]
 NORMAL = NormalDist()
@@ -51,7 +49,7 @@ def planted(
             null = own | {"attack": f"null: {attack}", "metric": "auc"}
             if not attack.startswith("blind: ") and cell.values["membership"].get("null", True):
                 rows.append(null | {"value": 0.5 + number / 1000, "low": 0.4, "high": 0.6})
-            for fpr in RATES if grid.picture == "roc" else ():
+            for fpr in RATES if grid.plot == "roc" else ():
                 tpr = fpr if fpr in (0.0, 1.0) else NORMAL.cdf(distance + NORMAL.inv_cdf(fpr))
                 rows.append(own | {"metric": "roc", "fpr": fpr, "value": tpr, "low": tpr * 0.9, "high": tpr})
         for users, value in (("members", 0.2 + place / 1000), ("non-members", 0.1 + place / 1000)):
@@ -63,21 +61,6 @@ def planted(
         name: kinds[type(value)] for name, value in grid.cells()[0].labels.items() if name not in COLUMNS
     }
     return with_published(pl.DataFrame(rows, schema={**COLUMNS, **others}, orient="row"), grid)
-
-
-def printed(frame: pl.DataFrame, grid: Grid, width: int) -> list[str]:
-    console = Console(width=width, force_terminal=False)
-    with console.capture() as capture:
-        console.print(terminal_table(frame, grid))
-    return [line.rstrip() for line in capture.get().splitlines()]
-
-
-def tables(text: str) -> list[list[list[str]]]:
-    return [
-        [line.strip("| ").split(" | ") for line in block.splitlines() if not line.startswith("|---")]
-        for block in text.split("\n\n")
-        if block.startswith("|")
-    ]
 
 
 def cell_of(frame: pl.DataFrame, attack: str, **labels: Any) -> str:
@@ -103,17 +86,17 @@ FIG1, LENGTHS, LADDER, DEFENCES, CROSS = (
 
 def test_few_cells_stand_beside_each_other_with_auc_published_tpr_and_null() -> None:
     frame = planted(FIG1)
-    found = tables(markdown_table(frame, FIG1))
+    found = cells_of(experiment_in_markdown(frame, FIG1))
     assert len(found) == 2
     served = ("popular", "fold-in", "everyone-folded")
     for feedback, table in zip(("implicit", "explicit"), found, strict=True):
-        titles = ["strangers get the popular list", "strangers folded in", "everyone folded in"]
+        titles = ["popular list for strangers", "strangers folded in", "everyone folded in"]
         assert table[0] == ["attack", *titles]
         assert [row[0] for row in table[1:4]] == list(FIG1.shown)
         for row in table[1:4]:
             assert row[1:] == [cell_of(frame, row[0], feedback=feedback, serving=one) for one in served]
         for row, users in zip(table[4:6], ("members", "non-members"), strict=True):
-            assert row[0] == f"target’s NDCG@10, {'members' if users == 'members' else 'strangers'}"
+            assert row[0] == f"victim’s NDCG@10, {'members' if users == 'members' else 'strangers'}"
             values = frame.filter(attack="victim", users=users, feedback=feedback)["value"]
             assert [text.split(" ")[0] for text in row[1:]] == [f"{value:.3f}" for value in values]
         assert table[6] == ["seeds", "5", "5", "5"]
@@ -123,44 +106,46 @@ def test_few_cells_stand_beside_each_other_with_auc_published_tpr_and_null() -> 
 
 def test_many_cells_stand_below_each_other() -> None:
     frame = planted(LENGTHS)
-    popular, folded = tables(markdown_table(frame, LENGTHS))
-    heads = ["target’s NDCG@10, members", "target’s NDCG@10, strangers", "seeds"]
+    popular, folded = cells_of(experiment_in_markdown(frame, LENGTHS))
+    heads = ["victim’s NDCG@10, members", "victim’s NDCG@10, strangers", "seeds"]
     assert popular[0] == ["vector length", *LENGTHS.shown, *heads]
     for serving, table in (("popular", popular), ("everyone-folded", folded)):
         assert [row[0] for row in table[1:]] == [str(length) for length in range(10, 101, 10)]
         for row in table[1:]:
             where = {"serving": serving, "vectors": int(row[0])}
             assert row[1:3] == [cell_of(frame, attack, **where) for attack in LENGTHS.shown]
-    assert "null" not in markdown_table(frame, LENGTHS)
+    assert "null" not in experiment_in_markdown(frame, LENGTHS)
 
 
 def test_no_floor_and_no_ceiling_stand_beside_membership_attacks() -> None:
     for name in NAMES:
-        text = markdown_table(planted(load_grid(name)), load_grid(name))
+        text = experiment_in_markdown(planted(load_grid(name)), load_grid(name))
         assert "retrained" not in text
         assert "Recall" not in text
-        assert not re.search(r"popular list(?! \*\*| \||,|\*\*)", text.replace("get the popular list", ""))
+        assert not re.search(
+            r"popular list(?! \*\*| \||,|\*\*)", text.replace("popular list for strangers", "")
+        )
 
 
 def test_captions_say_what_stands_in_a_cell() -> None:
-    text = markdown_table(planted(FIG1), FIG1)
+    text = experiment_in_markdown(planted(FIG1), FIG1)
     assert (
         "In bold: AUC, members against strangers; in brackets its 95 % interval; in italics: Hu, Figure 1"
         in text
     )
     assert "where 1 % of strangers are taken for members" in text
-    assert "null: the figure against a target trained on none of them" in text
+    assert "null: the figure against a victim trained on none of them" in text
     tail = LENGTHS.model_copy(update={"metric": "tpr@0.01"})
-    text = markdown_table(planted(LENGTHS), tail)
-    assert "In bold: TPR at 1 % FPR, members against strangers" in text
+    text = experiment_in_markdown(planted(LENGTHS), tail)
+    assert "In bold: TPR@1%, members against strangers" in text
     assert "<br>" not in text, "the figure is not told twice"
 
 
 def test_values_of_an_axis_are_said_in_words_or_as_numbers() -> None:
-    heads = tables(markdown_table(planted(LADDER), LADDER))[0][0]
+    heads = cells_of(experiment_in_markdown(planted(LADDER), LADDER))[0][0]
     assert heads == ["attack", "shadow models: 4", "shadow models: 8", "shadow models: 16"]
     rates = load_grid("hu2023/fig3")
-    rows = tables(markdown_table(planted(rates), rates))[0]
+    rows = cells_of(experiment_in_markdown(planted(rates), rates))[0]
     assert [row[0] for row in rows] == [
         "learning rate",
         *("0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1"),
@@ -172,7 +157,7 @@ def test_values_of_an_axis_are_said_in_words_or_as_numbers() -> None:
 def test_the_terminal_table_fits_and_cuts_no_figure_off(name: str, width: int) -> None:
     grid = load_grid(name)
     frame = planted(grid)
-    lines = printed(frame, grid, width)
+    lines = experiment_printed(frame, grid, width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert "…" not in text
@@ -186,15 +171,18 @@ def test_the_terminal_table_fits_and_cuts_no_figure_off(name: str, width: int) -
 
 def test_what_was_not_measured_is_said_and_the_published_value_stays() -> None:
     frame = planted(FIG1, without=lambda attack, labels: labels["serving"] == "fold-in")
-    table = tables(markdown_table(frame, FIG1))[0]
+    table = cells_of(experiment_in_markdown(frame, FIG1))[0]
     assert [row[2] for row in table[1:]] == ["not measured · *0.857*", *["not measured"] * 4, "0†"]
-    assert markdown_table(planted(FIG1, without=lambda *_: True), FIG1).count("not measured · *0.857*") == 6
+    assert (
+        experiment_in_markdown(planted(FIG1, without=lambda *_: True), FIG1).count("not measured · *0.857*")
+        == 6
+    )
 
 
 def test_a_narrowed_grid_shows_the_attack_that_is_left() -> None:
     part = narrowed(FIG1, parse_only("attack=blind: popular share,feedback=implicit"), 1)
-    (table,) = tables(markdown_table(planted(FIG1, 1), part))
-    assert table[0][:3] == ["strangers served", "blind: popular share", "target’s NDCG@10, members"]
+    (table,) = cells_of(experiment_in_markdown(planted(FIG1, 1), part))
+    assert table[0][:3] == ["strangers served", "blind: popular share", "victim’s NDCG@10, members"]
 
 
 def words(path: Path) -> list[str]:
@@ -264,14 +252,14 @@ def test_roc_curves_stand_twice_with_their_areas_and_the_published_one(tmp_path:
 
 def test_a_curve_has_the_points_of_the_frame() -> None:
     frame = planted(FIG1)
-    experiment = arrange_experiment(frame.reverse(), FIG1)
+    experiment = arranged(frame.reverse(), FIG1)
     cell = FIG1.cells()[1]
     curve = experiment.curve("difference", cell)
     assert curve is not None
     wanted = frame.filter(metric="roc", attack="difference", feedback="implicit", serving="fold-in")
-    assert curve.fpr == RATES
-    assert curve.value == wanted["value"].to_list()
-    assert curve.low == wanted["low"].to_list()
+    assert list(curve.fpr) == RATES
+    assert list(curve.tpr) == wanted["value"].to_list()
+    assert list(curve.low) == wanted["low"].to_list()
     assert experiment.curve("stack", cell) is None
 
 
@@ -280,7 +268,7 @@ def test_the_heatmaps_have_their_figures_written_in(tmp_path: Path) -> None:
     said = words(draw(frame, CROSS, tmp_path)[0])
     for value in frame.filter(metric="auc", attack="blind: popular share")["value"]:
         assert f"{value:.3f}" in said
-    assert said.count("strangers get the popular list") == 2
+    assert said.count("popular list for strangers") == 2
     assert said.count("everyone folded in") == 2
 
 
@@ -316,25 +304,20 @@ def test_numbers_keep_apart_from_points_and_from_each_other() -> None:
     assert corner[1] > 0
 
 
-def test_words_of_measures_and_families() -> None:
-    assert [measure_words(name) for name in ("auc", "tpr@0.01", "tpr@0.001", "accuracy")] == [
-        *("AUC", "TPR at 1 % FPR", "TPR at 0.1 % FPR", "accuracy"),
-    ]
-    assert [chance(name) for name in ("auc", "tpr@0.01", "agreement@50")] == [0.5, 0.01, None]
-    assert family({}) == "no defence"
-    assert family({"victim.optimisation.reg": 0.1, "k": 5}) == "regularisation"
-    assert family({"k": 5}) == "shorter lists"
-    assert family({"victim.new_kind": 1}) == "new kind"
+def test_a_family_changes_the_same() -> None:
+    assert family({}) == ""
+    assert family({"victim.optimisation.reg": 0.1, "k": 5}) == "reg"
+    assert family({"k": 5}) == "k"
     assert family({"victim": "item-knn", "k": 5}) == "item-knn"
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
     sections = [
-        Section(grid=grid, frame=planted(grid), picture=PurePosixPath(f"m/{grid.name[7:]}.svg"))
+        Part(grid=grid, frame=planted(grid), plot=PurePosixPath(f"m/{grid.name[7:]}.svg"))
         for grid in (FIG1, LADDER, DEFENCES)
     ]
-    return render_page("A Paper", sections, statistics=None, table="m/results.parquet")
+    return render_page(load_paper("hu2023"), sections, statistics=None, table="m/results.parquet")
 
 
 def test_a_page_of_membership_explains_its_words_and_keeps_the_order(page: str) -> None:

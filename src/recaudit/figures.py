@@ -6,6 +6,8 @@ from functools import cached_property
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from recaudit.vocabulary import NOT_AVAILABLE
+
 __all__ = ["COLUMNS", "SCHEMA", "Figure", "Figures"]
 
 
@@ -45,6 +47,11 @@ class Figure(BaseModel):
     threat: str = "stealing"
     serving: str | None = None
     published: float | None = None
+
+    @property
+    def missing(self) -> str:
+        """Why there is no value: a figure without seeds was not measured."""
+        return NOT_AVAILABLE if self.seeds else "not measured"
 
 
 SCHEMA = pl.Schema(
@@ -109,19 +116,10 @@ class Figures:
         """
         return self._found.get((attack, metric, users, serving))
 
-    def value(self, attack: str, metric: str, users: str, serving: str | None = None) -> float | None:
-        """Return the value of the figure that ``find`` returns, ``None`` where there is none."""
-        figure = self.find(attack, metric, users, serving)
-        return None if figure is None else figure.value
-
     def first(self, attack: str, metric: str, *users: str, serving: str | None = None) -> Figure | None:
         """Return the figure for the first of ``users`` that has one."""
         found = (self.find(attack, metric, group, serving) for group in users)
         return next((figure for figure in found if figure is not None), None)
-
-    def where(self, **values: str | None) -> "Figures":
-        """Return the figures whose columns have these values."""
-        return Figures(self.frame.filter([pl.col(name).eq_missing(value) for name, value in values.items()]))
 
     @cached_property
     def attacks(self) -> tuple[str, ...]:
@@ -137,11 +135,6 @@ class Figures:
     def users(self) -> tuple[str, ...]:
         """The groups of users, in order of appearance."""
         return tuple(dict.fromkeys(figure.users for figure in self._found.values()))
-
-    @cached_property
-    def servings(self) -> tuple[str | None, ...]:
-        """What strangers were served, in order of appearance; ``None`` among them where figures name none."""
-        return tuple(dict.fromkeys(figure.serving for figure in self._found.values()))
 
     def leftover(self, shown: Iterable[Figure | None]) -> tuple[Figure, ...]:
         """Return the figures that ``shown`` leaves out, and those that stand twice."""
