@@ -20,8 +20,8 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from recaudit.data.formats import read_interactions
 from recaudit.data.interactions import Interactions
+from recaudit.data.readers.registry import read_interactions
 
 if TYPE_CHECKING:
     from recaudit.models.factorization import NetworkRecommender
