@@ -121,7 +121,7 @@ def run_audit(
     with ExitStack() as stack:
         if store is None and (out is not None or workers > 1):
             folder = stack.enter_context(TemporaryDirectory()) if out is None else out / STORE
-            store = Store(Path(folder))
+            store = Store(Path(folder), writes=False)
         return _audit(spec, data, out, _Computing(store=store, workers=workers, progress=progress, tell=tell))
 
 
@@ -139,6 +139,8 @@ def _audit(spec: AuditSpec, data: Interactions, out: Path | None, computing: _Co
     cache = Cache(computing.store)
     run = Run(seed=0, device=spec.device, progress=computing.progress, cache=cache)
     audits = {seed: SeedAudit(spec, data, replace(run, seed=seed)) for seed in spec.seeds}
+    if computing.store is not None:
+        computing.store.prepare()  # only now: a mistake in spec or data leaves no folder behind
     planned = planned_nodes([(spec, seed, audit) for seed, audit in audits.items()], computing.store)
     todo = missing(planned, computing.store)
     if computing.workers > 1:
@@ -248,6 +250,7 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
             "n_interactions": len(data.items),
             "density": data.density,
             "times": data.times is not None,
+            "reading": None if data.reading is None else data.reading.model_dump(mode="json"),
             "target_interactions": first.interactions if steals else None,
             **{column: first.users.get(role) for role, column in roles.items()},
         },

@@ -103,7 +103,9 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     check_out(directory, settings)
     check_folder(directory)
     output, quiet = Output(), bool(values.get("quiet"))
-    store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
+    store = Store(
+        _directory("store", values.get("store", str(directory / STORE))), say=output.warn, writes=False
+    )
     one_thread()
     with GridProgress("audit", Costs(store), quiet=quiet) as progress:
         found = run_audit(

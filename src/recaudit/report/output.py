@@ -16,16 +16,16 @@ __all__ = ["check_folder", "write_page", "write_result", "write_results", "write
 
 
 def check_folder(directory: Path) -> None:
-    """Make a folder where it is missing, and see that it takes files.
+    """See that a folder takes files, or can be made: nothing is made yet, so that a mistake leaves none behind.
 
     Raises:
         UsageError: where it does not.
     """
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"out: {directory} is a file; name a folder")
+    there = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=directory):
+        with TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise UsageError(f"out: {directory} cannot hold the results: {error.strerror}") from None
