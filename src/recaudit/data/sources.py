@@ -1,6 +1,7 @@
 """Sources: the named data sets, where they are found, and one way to load any data at all."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,6 +238,12 @@ class DataSpec(BaseModel):
     seed: int = 0
     """The seed of the ``synthetic`` data."""
 
+    @field_validator("source")
+    @classmethod
+    def _source_as_text(cls, source: str) -> str:
+        r"""Write bytes of a file's name that are not UTF-8 as ``\xe9``, so that every text can hold the name."""
+        return os.fsencode(source).decode(errors="backslashreplace")
+
     @field_validator("columns", mode="before")
     @classmethod
     def _columns_from_text(cls, columns: object) -> object:
@@ -304,7 +311,7 @@ def _read(spec: DataSpec) -> Interactions:
         if path is None:
             raise _absent(SOURCES[spec.source])
     else:
-        path = Path(spec.source).expanduser()
+        path = _path(spec.source)
         if not path.exists() and path.name == spec.source and not path.suffix:
             raise UsageError(
                 f"{spec.source!r} is neither a data set nor a file{nearest(spec.source, _KNOWN)}"
@@ -312,6 +319,15 @@ def _read(spec: DataSpec) -> Interactions:
     name = spec.source if spec.source in SOURCES else None
     options = {option: getattr(spec, option) for option in _OF_FILES}
     return read_interactions(path, **options, name=name)
+
+
+def _path(source: str) -> Path:
+    r"""Return the path of a file by its name, in which ``\xe9`` may stand for a byte."""
+    path = Path(source).expanduser()
+    if "\\x" in source and not path.exists():
+        raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
+        path = Path(os.fsdecode(raw))
+    return path
 
 
 def _absent(source: Source) -> UsageError:

@@ -61,8 +61,8 @@ def write_results(frame: pl.DataFrame, directory: Path) -> None:
         UsageError: where ``directory`` cannot hold files.
     """
     try:
-        with whole_file(directory / "results.csv") as csv:
-            frame.write_csv(csv)
+        with whole_file(directory / "results.csv") as csv, csv.open("wb") as file:
+            frame.write_csv(file)
     except OSError as error:
         raise UsageError(f"{directory}: cannot write the results there: {error.strerror}") from None
     write_table(frame, directory / "results.parquet")
@@ -75,8 +75,8 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         UsageError: where it cannot be written.
     """
     try:
-        with whole_file(path) as parquet:
-            frame.write_parquet(parquet)
+        with whole_file(path) as parquet, parquet.open("wb") as file:
+            frame.write_parquet(file)
     except OSError as error:
         raise UsageError(f"{path.parent}: cannot write the results there: {error.strerror}") from None
 

@@ -185,7 +185,18 @@ def _plain(path: Path, place: Path, encoding: str | None) -> File:
         told.append("Lines end with a carriage return alone, as on old Macs.")
     if kind == TEXT and encoding is None:
         told += _odd_bytes(head)
+    if not _is_utf8(path):  # Polars opens no such name
+        place.symlink_to(path.absolute())
+        path = place
     return File(shown=shown, kind=kind, paths=(path,), told=tuple(told))
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _head(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """The readers by the names of their formats, and one way to read any file."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -99,7 +100,15 @@ def read_interactions(
         if file.kind != TEXT and encoding is not None:
             raise UsageError(f"{path}: a {file.kind} file says its encoding itself; leave --encoding out")
         chosen = format or guess_format(file, options)
-        data = FORMATS[chosen].read(file, options, name or path.stem)
+        data = FORMATS[chosen].read(file, options, name or _name(path))
     if data.reading is None:  # a reader of another package need not say anything
         return data.with_reading(Reading(format=chosen))
     return data.with_reading(data.reading.model_copy(update={"format": chosen}))
+
+
+def _name(path: Path) -> str:
+    """Return the name of a file without its endings, in UTF-8 whatever bytes it has."""
+    name = path.stem
+    for ending in (".csv", ".tsv", ".txt", ".dat", ".json", ".jsonl", ".inter"):
+        name = name.removesuffix(ending) if path.suffix in (".gz", ".bz2", ".xz", ".zip") else name
+    return os.fsencode(name).decode(errors="replace")
