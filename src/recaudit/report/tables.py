@@ -326,7 +326,10 @@ def write_figures_csv(result: Result, path: Path) -> None:
 
     What is not available is an empty field.
     """
-    with whole_file(path) as temporary, temporary.open("wb") as file:  # Polars opens no name that is not UTF-8
+    with (
+        whole_file(path) as temporary,
+        temporary.open("wb") as file,
+    ):  # Polars opens no name that is not UTF-8
         Figures.of(result.figures).frame.write_csv(file)
 
 

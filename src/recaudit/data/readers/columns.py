@@ -54,7 +54,12 @@ def checked_columns(columns: Mapping[str, str]) -> dict[str, str]:
 
 
 def chosen_columns(
-    where: str, given: Mapping[str, str] | None, fields: Sequence[str], *, optional: Sequence[str] = ()
+    where: str,
+    given: Mapping[str, str] | None,
+    fields: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    text: bool = True,
 ) -> dict[str, int]:
     """Return the place of each role's column.
 
@@ -63,6 +68,7 @@ def chosen_columns(
         given: the column of each role, by name or by number from 1 on; ``None`` takes the usual names.
         fields: the columns' names.
         optional: roles that may be missing.
+        text: whether the names stand in a first line, which may be none.
 
     Raises:
         UsageError: where a column is not there, or there twice.
@@ -71,7 +77,7 @@ def chosen_columns(
         found = usual_columns(fields)
         for role in ("user", "item"):
             if role not in found:
-                raise _missing_column(where, role, role, fields, usual=found)
+                raise _missing_column(where, role, role, fields, usual=found, text=text)
     else:
         found = {}
         for role, column in given.items():
@@ -88,7 +94,13 @@ def chosen_columns(
 
 
 def _missing_column(
-    where: str, role: str, column: str, fields: Sequence[str], *, usual: Mapping[str, int] | None = None
+    where: str,
+    role: str,
+    column: str,
+    fields: Sequence[str],
+    *,
+    usual: Mapping[str, int] | None = None,
+    text: bool = True,
 ) -> UsageError:
     if usual is None:
         return UsageError(f"{where}: there is no column {column!r} for {role!r}{nearest(column, fields)}")
@@ -96,7 +108,8 @@ def _missing_column(
     names = ", ".join(repr(field) for field in fields[:12]) + (", …" if len(fields) > 12 else "")
     return UsageError(
         f"{where}: there is no column {column!r} for {role!r}, nor one that is usually called so, among {names}; name "
-        f"the columns with --columns {','.join(known)}[,time=…][,rating=…], or add --no-header if this line is a row"
+        f"the columns with --columns {','.join(known)}[,rating=…][,time=…]"
+        + (", or add --no-header if this line is a row" if text else "")
     )
 
 

@@ -127,7 +127,7 @@ def first_fault(layout: Layout) -> UsageError | None:
                 expected = (
                     "a time" if before is None else f"a time written as above ({' or '.join(sorted(before))})"
                 )
-                found = f"{layout.column('time')}: found {text!r}, expected {expected}"
+                found = f"{layout.column('time')}: found {text!r}, expected {expected}{_without(layout)}"
         if found:
             return UsageError(f"{layout.file.at(line)}, {found}")
     return None
@@ -144,6 +144,12 @@ def fault_of_repeat(layout: Layout, user_id: int | str, item_id: int | str) -> R
             if len(lines) == 2:
                 break
     return repeat_fault(layout, user_id, item_id, _at_lines(layout.file, *lines))
+
+
+def _without(layout: Layout) -> str:
+    """Return how a column that need not be read is left out."""
+    names = (f"{role}={layout.fields[layout.roles[role]]}" for role in ("user", "item"))
+    return f"; to read the file without it, add --columns {','.join(names)}"
 
 
 def _at_lines(file: File, first: int, again: int) -> tuple[str, str]:
@@ -224,7 +230,7 @@ def _fault_of_fields(layout: Layout, row: list[str]) -> str | None:
             or not math.isfinite(float(text))
             or abs(float(text)) > _LARGEST_FLOAT32
         ):
-            return f"{layout.column('rating')}: found {text!r}, expected a number"
+            return f"{layout.column('rating')}: found {text!r}, expected a number{_without(layout)}"
     return None
 
 

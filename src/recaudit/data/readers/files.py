@@ -160,6 +160,7 @@ def _parts(folder: Path) -> list[Path]:
         return parts
     if files and {path.suffix for path in files} <= {".parquet", ".pq", ".arrow", ".feather"}:
         return files
+    files.sort(key=lambda path: path.suffix in ("", ".md", ".txt", ".html", ".pdf"))
     inside = f", such as {files[0].relative_to(folder)}" if files else ""
     raise UsageError(f"{folder}: is a directory, expected a file; name the file inside it{inside}")
 

@@ -36,8 +36,8 @@ USUAL: Mapping[str, Mapping[str, int]] = {
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name in small letters and digits alone, ``userid`` of ``User-ID``."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    """Return a column's name in small letters and digits alone, ``userid`` of ``User-ID`` or ``user_id:token``."""
+    return re.sub(r":(token|float)(_seq)?$|[^a-z0-9]", "", name.lower())
 
 
 def usual_columns(fields: Sequence[str]) -> dict[str, int]:

@@ -167,12 +167,9 @@ _ASIN = re.compile(r"B[0-9A-Z]{9}|[0-9]{9}[0-9X]")
 
 
 def _is_time(field: str) -> bool:
-    kinds = time_kinds(field, None)
-    return (
-        "date" in kinds
-        or "date and time" in kinds
-        or (NUMBER.fullmatch(field) is not None and 1e8 < float(field) < 1e17 and len(field) > 8)
-    )
+    dates = time_kinds(field, None) - {"whole number", "number"}
+    number = NUMBER.fullmatch(field) is not None and len(field) > 8 and 1e8 < float(field) < 1e17
+    return bool(dates) or number
 
 
 def _is_id(field: str) -> bool:

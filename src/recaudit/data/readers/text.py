@@ -28,7 +28,7 @@ from recaudit.data.readers.faults import (
 from recaudit.data.readers.files import TEXT, File
 from recaudit.data.readers.names import ROLES, usual_columns
 from recaudit.data.readers.protocol import Options
-from recaudit.data.readers.sniffing import columns_by_content, separator_name, shape_of, split
+from recaudit.data.readers.sniffing import SEPARATORS, columns_by_content, separator_name, shape_of, split
 from recaudit.data.readers.values import BLANKS, Unfit, Written, ids_of, times_of
 from recaudit.data.reading import Reading
 from recaudit.errors import UsageError
@@ -85,7 +85,7 @@ class TextFormat:
             return 0
         line = first_line(file)
         if self.begins is not None:
-            return self.sure if re.match(self.begins, line) else 0
+            return self.sure if re.match(self.begins, line) and self._fits(file, line) else 0
         if options.columns is not None or options.header is not None or options.separator is not None:
             return 0  # a format that knows its columns is not meant
         header = [field.strip() for field in split(line, ",")]
@@ -95,6 +95,14 @@ class TextFormat:
         else:
             alike = self.columns is not None and {*self.columns.values()} <= {*header}
         return self.sure if alike else 0
+
+    def _fits(self, file: File, line: str) -> bool:
+        """Return whether a file may have the fields of this format: not as many others in each line, or names."""
+        if not self.fields or self.separator is None:
+            return True
+        widths = {len(one.split(self.separator)) for one in file.lines if one.strip(BLANKS)}
+        named = {"user", "item"} <= usual_columns(line.split(self.separator)).keys()
+        return (len(widths) > 1 or len(self.fields) in widths) and not named
 
     def read(self, file: File, options: Options, name: str) -> Interactions:
         """Return the interactions of a file; see :class:`~recaudit.data.readers.protocol.Reader`."""
@@ -148,7 +156,9 @@ class TextFormat:
             keep=None if self.keep is None else (named.index(self.keep[0]), *self.keep[1:]),
         )
         rest = tuple(
-            field or f"{place + 1}" for place, field in enumerate(named) if place not in roles.values()
+            field or f"column {place + 1} (no name)"
+            for place, field in enumerate(named)
+            if place not in roles.values()
         )
         used = set() if self.keep is None else {self.keep[0]}
         reading = Reading(
@@ -197,14 +207,24 @@ def _check_separated(file: File, named: tuple[str, ...], options: Options) -> No
     """
     if len(named) > 1:
         return
-    line = first_line(file).strip(BLANKS)
-    if options.separator is not None and options.separator != " " and " " not in line:
-        wanted = separator_name(options.separator)
-        raise UsageError(f"{file.at(1)}: found {line!r:.60}, expected fields with a {wanted} between them")
-    if " " in line:
+    lines = [line.strip(BLANKS) for line in file.lines if line.strip(BLANKS)]
+    blanks = {len(line.split(" ")) for line in lines}
+    if options.separator != " " and len(blanks) == 1 and blanks != {1}:
         raise UsageError(
             f"{file.at(1)}: the fields are separated by blanks, expected tabs or commas; add --separator space "
             "(separator under data in a spec)"
+        )
+    if 1 not in blanks and all(field.isdigit() for line in lines for field in line.split()):
+        raise UsageError(
+            f"{file.at(1)}: the lines hold more or fewer numbers, as files with a user and all items in a line do; "
+            "write one line an interaction, user and item separated by a comma"
+        )
+    if options.separator is not None or any(
+        len(split(line, one)) > 1 for line in lines for one in SEPARATORS.values() if one != " "
+    ):
+        raise UsageError(
+            f"{file.at(1)}: found {lines[0]!r:.60}, expected a header or a row with several fields; take the line out, "
+            "or name what separates fields with --separator"
         )
 
 

@@ -44,14 +44,13 @@ class Table:
         """
         for option in ("separator", "header"):
             if getattr(options, option) is not None:
-                raise UsageError(
-                    f"{self.shown}: such a table has no {option} to choose; leave --{option} out"
-                )
+                flag = "--no-header" if getattr(options, option) is False else f"--{option}"
+                raise UsageError(f"{self.shown}: such a table has no {option} to choose; leave {flag} out")
         try:
             fields = tuple(self.frame.collect_schema().names())
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(error) from None
-        roles = chosen_columns(self.shown, options.columns, fields)
+        roles = chosen_columns(self.shown, options.columns, fields, text=False)
         names = {role: fields[place] for role, place in roles.items()}
         columns = self._columns(names)
         told = list(self.told)

@@ -55,6 +55,16 @@ _WRITTEN = {
     "date and time as Tue Apr 03 18:00:09 +0000 2012": "%a %b %d %H:%M:%S %z %Y",
     "date and time as Tue, 03 Apr 2012 18:00:09 +0000": "%a, %d %b %Y %H:%M:%S %z",
 }
+# Ways that leave doubt, unless a number above 12 stands among the values.
+_SLASHED = {
+    "date as 12/31/2020": "%m/%d/%Y",
+    "date as 31/12/2020": "%d/%m/%Y",
+    "date and time as 12/31/2020 23:59": "%m/%d/%Y %H:%M",
+    "date and time as 31/12/2020 23:59": "%d/%m/%Y %H:%M",
+    "date and time as 12/31/2020 23:59:59": "%m/%d/%Y %H:%M:%S",
+    "date and time as 31/12/2020 23:59:59": "%d/%m/%Y %H:%M:%S",
+}
+_SLASH = re.compile("[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}")
 _WORDS = re.compile("[A-Za-z]{3}|, ")
 _SAMPLE = 100
 _LARGEST_TIME = 2.0**62
@@ -175,7 +185,23 @@ def _parsed_times(column: pl.Series, date: str | None) -> pl.Series:
         )
         if not times.null_count():
             return times.dt.replace_time_zone(None)
-    raise Unfit
+    return _slashed(column)
+
+
+def _slashed(column: pl.Series) -> pl.Series:
+    fitting = []
+    for written in _SLASHED.values():
+        times = column.str.to_datetime(written, strict=False, time_unit="us")
+        if not times.null_count():
+            fitting.append(times)
+    if not fitting:
+        raise Unfit
+    if len(fitting) > 1 and not fitting[0].equals(fitting[1]):
+        raise Unfit(
+            f"times such as {column[0]!r} may be month/day or day/month; write them as 2020-12-31, or leave the column "
+            "out by --columns user=…,item=…"
+        )
+    return fitting[0]
 
 
 def _moments(column: pl.Series) -> pl.Series:
@@ -209,6 +235,8 @@ def time_kinds(text: str, date: str | None) -> set[str]:
         year, month, day, minutes, seconds = found.groups()[:5]
         if _parses(f"{year}-{month}-{day} {minutes}{seconds or ':00'}", "%Y-%m-%d %H:%M:%S"):
             kinds.add("date and time")
+    if _SLASH.match(text):
+        kinds |= {kind for kind, written in _SLASHED.items() if _parses(text, written)}
     if _WORDS.search(text):
         kinds |= {kind for kind, written in _WRITTEN.items() if _parses(text, written)}
     return kinds
