@@ -23,6 +23,7 @@ from recaudit.audit.tasks import missing, perform, planned_nodes
 from recaudit.audit.values import SeedResult
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
+from recaudit.data.readers.frames import interactions_of
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
 from recaudit.models.registry import model_card
@@ -82,7 +83,7 @@ class AuditResult:
 def run_audit(
     spec: AuditSpec,
     *,
-    data: Interactions | None = None,
+    data: Any = None,
     out: str | Path | None = None,
     store: Store | None = None,
     workers: int = 1,
@@ -96,7 +97,8 @@ def run_audit(
 
     Args:
         spec: what to measure.
-        data: the interactions, where they are at hand already; ``spec.data`` is loaded otherwise.
+        data: the interactions, where they are at hand already: ``Interactions``, or a frame or rows as
+            :func:`~recaudit.data.readers.frames.interactions_of` takes; ``spec.data`` is loaded otherwise.
         out: directory for the victims, and for a store of the finished nodes where ``store`` is not given.
         store: keeps finished nodes, so that a killed audit goes on where it was, and another audit takes
             what both need. Without it and ``out``, nothing is kept.
@@ -115,7 +117,10 @@ def run_audit(
     out = None if out is None else Path(out)
     if out is not None:
         check_out(out, spec)
-    data = load(spec.data) if data is None else data  # afresh: a file may have changed
+    if data is None:
+        data = load(spec.data)  # afresh: a file may have changed
+    elif not isinstance(data, Interactions):
+        data = interactions_of(data)
     if spec.k >= data.n_items:
         raise UsageError(f"k: lists of {spec.k} items need more than the {data.n_items} of {data.name!r}")
     with ExitStack() as stack:

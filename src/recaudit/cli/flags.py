@@ -23,7 +23,7 @@ DATA_MODULE, DATA_SPEC = "recaudit.data.sources", "DataSpec"
 NESTED = ("settings", "split", "defence", "membership")
 """Keys of a spec that only have keys inside: these are told by ``--set``."""
 
-GROUPS = {"victim": "recaudit.models", "attacks": "recaudit.stealing_attacks"}
+GROUPS = {"victim": "recaudit.models", "attacks": "recaudit.stealing_attacks", "format": "recaudit.readers"}
 """Flags that take names, and the entry points that have these names."""
 
 

@@ -204,7 +204,7 @@ class DataSpec(BaseModel):
     """``synthetic``, a name in ``SOURCES``, or the path of a file."""
 
     format: str | None = None
-    """The file's format, where it is not to be guessed: a name in ``recaudit.data.readers.registry.FORMATS``."""
+    """The file's format, where it is not to be guessed."""
 
     columns: dict[str, str] | None = None
     """The file's columns, by name or by number, such as user=userId,item=movieId,time=timestamp,rating=rating; the

@@ -76,7 +76,7 @@ def generated(result: Result) -> bool:
     """Return whether the data of ``result`` are recaudit’s generated ones."""
     data = result.spec.get("data")
     source = data.get("source") if isinstance(data, dict) else data
-    return "synthetic" in (source, result.data.name)
+    return result.data.reading is None and "synthetic" in (source, result.data.name)
 
 
 def stealing_verdict(stealing: Stealing) -> list[str]:

@@ -24,7 +24,7 @@ _ROWS = TextFormat(
     quoted=False,
     optional=("rating", "time"),
     typed=True,
-    begins=r"[^\t :]+:(token|float)(_seq)?([\t ]|$)",
+    begins=r"[^\t:]+:(token|float)(_seq)?([\t ]|$)",
     sure=30,
 )
 

@@ -126,7 +126,7 @@ def look_alikes(ids: pl.Series) -> tuple[int, str]:
         .str.to_lowercase()
         .str.replace_all(r"\s+", "")
         .str.replace(r"^\+?([0-9]+)\.0*$", "$1")
-        .str.replace(r"^\+?0+([0-9])", "$1")
+        .str.replace(r"^\+?0*([0-9])", "$1")
     )
     several = frame.group_by("alike").agg(pl.col("id").sort()).filter(pl.col("id").list.len() > 1)
     if several.is_empty():
