@@ -121,7 +121,7 @@ def finished(name: str, columns: dict[str, pl.Series], repeats: Repeats, reading
     """
     rows, doubts, merged = len(columns["user"]), list(reading.doubts), list(reading.merged)
     if "time" in columns:
-        doubts += time_doubts(columns["time"].to_numpy())
+        doubts += time_doubts(columns["time"])
     data = assemble(name, columns, repeats=repeats)
     left = rows - len(data.items)
     if left:

@@ -38,7 +38,7 @@ __all__ = ["TextFormat"]
 # The types tried first, in one typed pass; a column that does not fit is read as text and looked at again.
 _TYPES = {"user": pl.Int64, "item": pl.Int64, "rating": pl.Float32, "time": pl.Int64}
 _SAMPLE = 100
-_BLOCK = 1 << 22
+_BLOCK, _PIECE = 1 << 22, 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,25 +322,27 @@ def _padded(layout: Layout) -> bool:
 
     A typed column of integers would lose that in silence. Whole blocks of bytes are looked at, of any column.
     """
-    digit, begins = (
-        np.uint8(ord("0")),
-        np.array([ord("\n"), ord('"'), ord(layout.separator[-1])], dtype=np.uint8),
-    )
+    zero, begins = ord("0"), [ord("\n"), ord(layout.separator[-1]), *([ord('"')] if layout.quoted else [])]
     size = layout.file.path.stat().st_size
 
     def look(begin: int, end: int) -> bool:
-        block = np.frombuffer(os.pread(file.fileno(), end - begin + 2, begin), dtype=np.uint8)
-        if len(block) < 3:
-            return False
-        first, second, third = block[:-2], block[1:-1], block[2:]
-        odd = second == digit
-        odd &= third - digit < 10
-        odd |= (second == ord("-")) & (third == digit)
-        odd |= second == ord("+")
-        return bool(np.isin(first[np.flatnonzero(odd)], begins).any())
+        whole = np.frombuffer(os.pread(file.fileno(), end - begin + 2, begin), dtype=np.uint8)
+        # Pieces that stay in a processor's cache: the passes below are several times as fast there.
+        for piece in range(0, len(whole) - 2, _PIECE):
+            block = whole[piece : piece + _PIECE + 2]
+            first, second, third = block[:-2], block[1:-1], block[2:]
+            odd = (third - np.uint8(zero) < 10) & (second == zero)
+            odd |= (third == zero) & (second == ord("-"))
+            odd |= second == ord("+")
+            begun = first == begins[0]
+            for mark in begins[1:]:
+                begun |= first == mark
+            if (odd & begun).any():
+                return True
+        return False
 
     with layout.file.path.open("rb") as file:
-        return file.read(2)[:1] in (b"0", b"+", b"-") or any(in_threads(look, row_blocks(size, _BLOCK)))
+        return file.read(1) in (b"0", b"+", b"-") or any(in_threads(look, row_blocks(size, _BLOCK)))
 
 
 def _columns(frame: pl.DataFrame, layout: Layout, left: list[str]) -> dict[str, pl.Series]:

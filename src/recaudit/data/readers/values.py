@@ -8,7 +8,6 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
 __all__ = [
@@ -250,31 +249,40 @@ def _parses(text: str, date: str) -> bool:
     return True
 
 
-def time_doubts(times: np.ndarray) -> list[str]:
+_UNITS = {
+    "seconds": (10**8, 1),
+    "milliseconds": (10**11, 10**3),
+    "microseconds": (10**14, 10**6),
+    "nanoseconds": (10**17, 10**9),
+}
+"""The least number that a time since 1970 in each unit has here, and how many there are in a second."""
+
+_1990 = 631_152_000
+
+
+def time_doubts(times: pl.Series) -> list[str]:
     """Return what looks wrong with times, a sentence each.
 
     Numbers up to a hundred million are taken for an order, such as that of baskets, and not looked at.
     """
-    high = int(times.max())
-    if high <= 100_000_000:
+    (low, high), now = _ends(times), datetime.now(UTC).timestamp()
+    if high <= _UNITS["seconds"][0] or _1990 <= low <= high <= now:
         return []
-    sizes = {"seconds": (10**8, 10**11), "milliseconds": (10**11, 10**14), "microseconds": (10**14, 10**17)}
-    units = {**sizes, "nanoseconds": (10**17, 1 << 63)}
-    counts = {unit: int(((times >= low) & (times < end)).sum()) for unit, (low, end) in units.items()}
+    above = [int((times >= least).sum()) for least, _ in _UNITS.values()]
+    counts = {unit: more - less for unit, more, less in zip(_UNITS, above, [*above[1:], 0], strict=True)}
     counts = {unit: count for unit, count in counts.items() if count}
     if len(counts) > 1:
         told = " and ".join(f"{count:,} in {unit}" for unit, count in counts.items())
         return [
             f"Times seem to mix units: {told}. Histories are ordered by the bare numbers, which is wrong then."
         ]
-    unit = next(iter(counts))
-    second = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}[unit]
-    found, now = [], datetime.now(UTC).timestamp()
-    future = int((times > (now + 86_400) * second).sum())
+    second = _UNITS[next(iter(counts))][1]
+    found = []
+    future = int((times > min(int(now + 86_400) * second, 2**63 - 2)).sum())
     if future:
         found.append(f"{future:,} times lie in the future, the last in {_year(high / second)}.")
-    known = times[times != 0]
-    years = _year(int(known.min()) / second), _year(high / second)
+    known = times.filter(times != 0)
+    years = _year(_ends(known)[0] / second), _year(high / second)
     if years[0] < 1990 or years[1] - years[0] > 50:
         found.append(
             f"Times run from {years[0]} to {years[1]}: are some of them missing, or in another unit?"
@@ -283,6 +291,13 @@ def time_doubts(times: np.ndarray) -> list[str]:
     if zeros:
         found.append(f"{zeros:,} times are 0, that is unknown.")
     return found
+
+
+def _ends(numbers: pl.Series) -> tuple[int, int]:
+    low, high = numbers.min(), numbers.max()
+    assert isinstance(low, int)
+    assert isinstance(high, int)
+    return low, high
 
 
 def _year(seconds: float) -> int:
