@@ -1,7 +1,7 @@
-"""How recaudit fares with large data: ``python benchmarks/scale.py [reading|top-lists]``.
+"""How recaudit fares with large data: ``python benchmarks/scale.py [reading [ROWS]|top-lists]``.
 
-``reading`` generates a CSV of 25 million rows in the shape of MovieLens 25M and reads it, with Polars alone
-and into ``Interactions``, each in a fresh process. (So import what is heavy, torch above all, in the parts.)
+``reading`` generates a CSV of 25 million rows (or of so many) in the shape of MovieLens 25M and reads it, with Polars
+alone and into ``Interactions``, each in a fresh process. (So import what is heavy, torch above all, in the parts.)
 ``top-lists`` ranks 50,000 items for 100,000 users by factors of 64, beside the bare matrix product.
 """
 
@@ -20,8 +20,8 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from recaudit.data.formats import read_interactions
 from recaudit.data.interactions import Interactions
+from recaudit.data.readers.registry import read_interactions
 
 if TYPE_CHECKING:
     from recaudit.models.factorization import NetworkRecommender
@@ -31,36 +31,37 @@ REPEATS = 3
 LIST_USERS, LIST_ITEMS, FACTORS, K = 100_000, 50_000, 64, 50
 
 
-def generate(path: Path, order: str, seed: int = 0) -> None:
+def generate(path: Path, order: str, rows: int, seed: int = 0) -> None:
     """Write ``user,item,rating,timestamp`` rows with long-tailed users and items and no repeated pair.
 
     Args:
         path: where to.
         order: ``sorted`` by user and item, as MovieLens publishes its files, or ``shuffled``.
+        rows: how many.
         seed: of the random numbers.
     """
     random = np.random.default_rng(seed)
     activity = np.cumsum(random.lognormal(0, 1.2, USERS))
     popularity = np.cumsum((np.arange(ITEMS) + 20.0) ** -1.0)
     keys = np.empty(0, dtype=np.int64)
-    while len(keys) < ROWS:
+    while len(keys) < rows:
         # Searching for sorted numbers is many times faster, and the items are shuffled among the users after.
-        users = np.searchsorted(activity, np.sort(random.random(ROWS // 2)) * activity[-1])
-        items = np.searchsorted(popularity, np.sort(random.random(ROWS // 2)) * popularity[-1])
+        users = np.searchsorted(activity, np.sort(random.random(rows // 2)) * activity[-1])
+        items = np.searchsorted(popularity, np.sort(random.random(rows // 2)) * popularity[-1])
         keys = np.sort(np.concatenate([keys, users * ITEMS + random.permutation(items)]))
         keys = keys[np.append(True, keys[1:] != keys[:-1])]
     keys = (
-        keys[np.sort(random.permutation(len(keys))[:ROWS])]
+        keys[np.sort(random.permutation(len(keys))[:rows])]
         if order == "sorted"
-        else random.permutation(keys)[:ROWS]
+        else random.permutation(keys)[:rows]
     )
     users, items = np.divmod(keys, ITEMS)
     joined = random.integers(789_652_004, 1_574_327_703, USERS)
     frame = {
         "user": users + 1,
         "item": random.permutation(3 * ITEMS)[:ITEMS][items] + 1,
-        "rating": random.integers(1, 11, ROWS) / 2,
-        "timestamp": joined[users] + random.integers(0, 3_000_000, ROWS),
+        "rating": random.integers(1, 11, rows) / 2,
+        "timestamp": joined[users] + random.integers(0, 3_000_000, rows),
     }
     pl.DataFrame(frame).write_csv(path)
 
@@ -72,7 +73,7 @@ def read_bare(path: Path) -> int:
 
 def read_ours(path: Path) -> int:
     """Read the file into ``Interactions``, and return the number of interactions."""
-    return len(read_interactions(path, columns="user=user,item=item,rating=rating,time=timestamp").items)
+    return len(read_interactions(path).items)
 
 
 def in_child(*arguments: str) -> dict[str, float]:
@@ -94,15 +95,15 @@ def measured(step: str, path: Path) -> dict[str, float]:
     }
 
 
-def reading() -> None:
-    """Print what reading 25 million rows takes, sorted as published and shuffled."""
-    table = Table(title=f"Reading {ROWS:,} rows, {USERS:,} users, {ITEMS:,} items (median of {REPEATS})")
+def reading(rows: int) -> None:
+    """Print what reading so many rows takes, sorted as published and shuffled."""
+    table = Table(title=f"Reading {rows:,} rows, {USERS:,} users, {ITEMS:,} items (median of {REPEATS})")
     for column in ("rows are", "file", "reader", "seconds", "times Polars", "peak memory"):
         table.add_column(column, justify="left" if column in {"rows are", "reader"} else "right")
     with tempfile.TemporaryDirectory() as folder:
         for order in ("sorted", "shuffled"):
             path = Path(folder) / f"{order}.csv"
-            in_child("generate", str(path), order)
+            in_child("generate", str(path), order, str(rows))
             runs: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
             for _ in range(REPEATS):
                 for step, results in runs.items():
@@ -189,19 +190,21 @@ def top_lists() -> None:
 def main(arguments: list[str]) -> None:
     """Run the named parts, or all."""
     match arguments:
-        case ["generate", path, order]:
-            generate(Path(path), order)
+        case ["generate", path, order, rows]:
+            generate(Path(path), order, int(rows))
             print("{}")
         case ["measure", step, path]:
             print(json.dumps(measured(step, Path(path))))
         case ["list"]:
             print(json.dumps(listing()))
         case ["reading"]:
-            reading()
+            reading(ROWS)
+        case ["reading", rows] if rows.isdecimal():
+            reading(int(rows))
         case ["top-lists"]:
             top_lists()
         case []:
-            reading()
+            reading(ROWS)
             top_lists()
         case _:
             raise SystemExit(f"{' '.join(arguments)!r} is no part of this benchmark; {__doc__}")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from recaudit import plugins
 from recaudit.attacks.registry import MEMBERSHIP_ATTACKS, STEALING_ATTACKS
-from recaudit.data.formats import FORMATS
+from recaudit.data.readers.registry import FORMATS
 from recaudit.errors import UsageError
 from recaudit.models.registry import MODELS
 from recaudit.oracle.registry import DEFENCES

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recaudit.audit import AuditResult, AuditSpec, run_audit
+    from recaudit.data.readers.frames import interactions_of
     from recaudit.data.sources import DataSpec
     from recaudit.data.split import SplitSpec
     from recaudit.errors import UsageError
@@ -37,6 +38,7 @@ __all__ = [
     "SplitSpec",
     "UsageError",
     "__version__",
+    "interactions_of",
     "run_audit",
     "write_report",
 ]
@@ -55,6 +57,7 @@ _HOMES = {
     "STAMP": "recaudit.models.zoo.stamp",
     "SplitSpec": "recaudit.data.split",
     "UsageError": "recaudit.errors",
+    "interactions_of": "recaudit.data.readers.frames",
     "run_audit": "recaudit.audit",
 }
 

@@ -7,9 +7,12 @@ from pydantic import BaseModel, ValidationError
 
 from recaudit.errors import UsageError, nearest
 
-__all__ = ["laid_in", "laid_over", "validated"]
+__all__ = ["LATER", "laid_in", "laid_over", "validated"]
 
 S = TypeVar("S", bound=BaseModel)
+
+LATER: dict[str, Any] = {"later": True}
+"""The ``json_schema_extra`` of a spec's field that was added later: its default stays out of keys."""
 
 
 def validated(kind: type[S], values: Mapping[str, Any], *, where: str = "") -> S:

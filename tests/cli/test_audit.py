@@ -1,7 +1,9 @@
 """``recaudit audit``: file and flags mean the same, exit codes, and one line for every mistake."""
 
 import json
+import os
 import re
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -46,6 +48,13 @@ def taken(monkeypatch, tmp_path):
             "data: {source: x.csv, columns: {user: a, item: b}}",
         ),
         (["--format", "csv", "--data", "x.txt"], "format: csv\ndata: x.txt"),
+        (["--data", "x.csv", "--no-header"], "data: {source: x.csv, header: false}"),
+        (["--data", "x.csv", "--header"], "data: x.csv\nheader: true"),
+        (["--data", "x.csv", "--columns", "user=1,item=2"], "data: x.csv\ncolumns: {user: 1, item: 2}"),
+        (
+            ["--data", "x", "--separator", "tab", "--encoding", "latin-1", "--repeats", "sum"],
+            "data: {source: x, separator: tab, encoding: latin-1, repeats: sum}",
+        ),
         (["--victim", "ncf"], "victim: ncf"),
         (["--victim", "ncf", "--clone", "lmf"], "victim: {model: ncf}\nclone: lmf"),
         (["--attacks", "PTD,PTA(Pre)"], "attacks: [PTD, PTA(Pre)]"),
@@ -376,3 +385,53 @@ def test_workers_find_what_one_process_finds_and_a_limit_is_a_finding(recaudit, 
     kept = [[figure for figure in result.figures if figure.metric != "seconds"] for result in (one, two)]
     assert kept[0] == kept[1]
     assert one.curves == two.curves
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "the file is empty"),
+        ("user,item\n1,2\n1,3\n", "k: lists of 4 items need more than the 2"),
+        ("user,item\n" + "".join(f"1,{item}\n" for item in range(9)), "target_share=0.5 of 1 users"),
+        (None, "no such file"),
+    ],
+)
+def test_a_mistake_leaves_no_folder_behind(recaudit, spec, tmp_path, content, says) -> None:
+    path = tmp_path / "x.csv"
+    if content is not None:
+        path.write_text(content, "utf-8")
+    there = {*tmp_path.iterdir()}
+    out, store = tmp_path / "deep" / "out", tmp_path / "store"
+    for more in ((), ("--store", store), ("--workers", "2")):
+        code, _, err = recaudit("audit", spec, "--data", path, "--out", out, *more)
+        assert code == 2
+        assert says in err
+        assert {*tmp_path.iterdir()} == there
+
+
+def test_what_was_made_of_the_file_is_told(recaudit, spec, tmp_path) -> None:
+    text = (spec.parent / "tiny.csv").read_text("utf-8").replace("user,item", "visitorid;itemid;event")
+    path = tmp_path / "[red]x.txt"
+    path.write_text(text.replace(",", ";").replace("\n", ";view\n").replace("event;view", "event"), "utf-8")
+    code, out, _ = recaudit("audit", spec, "--data", path, "--out", tmp_path / "out", "-v")
+    assert code == 0
+    assert out.startswith("[red]x: ")
+    content = json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))
+    reading = content["data"]["reading"]
+    assert (reading["format"], reading["unused"]) == ("csv", ["event"])
+    assert reading["columns"] == {"user": "visitorid", "item": "itemid"}
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    for told in ("The separator is a semicolon.", "Columns that were not read: event."):
+        assert told in reading["guessed"] or "event" in told
+        assert told in page
+        assert told in " ".join(out.split())
+
+
+def test_a_name_that_is_not_utf_8(recaudit, spec, tmp_path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv")
+    shutil.copy(spec.parent / "tiny.csv", name)
+    assert recaudit("data", "describe", name)[0] == 0
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/out\xe9")
+    code, _, err = recaudit("audit", spec, "--data", name, "--out", out)
+    assert code == 0, err
+    assert read_result(Path(out)).spec["data"]["source"] == f"{tmp_path}/caf\\xe9.csv"

@@ -96,6 +96,18 @@ def test_a_reader_that_goes_away_changes_no_exit_code(spec, tmp_path) -> None:
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize("command", [["data", "list"], ["data", "describe", "synthetic"]])
+def test_a_reader_of_the_first_lines_changes_no_exit_code(command) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        [*COMMAND[:-1], *command], env=ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(writer)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
 def test_a_full_disk_is_one_line(spec, tmp_path) -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:

@@ -127,3 +127,48 @@ def test_describe_on_the_real_data(real_data, said, monkeypatch):
     real_data("ta-feng")
     text = said("describe", "ta-feng")
     assert "│ 5-core, one pass (default) │ 13,584 │ 11,941 │ 503,303 │ 0.9969 │" in text
+
+
+def test_describe_says_what_was_made_of_the_file(tmp_path, said):
+    rows = "".join(f"{1000 + u};{u};{i};x\n" for u, i in BLOCK)
+    path = put(tmp_path, "x", "[red]x.csv", "at;visitorid;itemid;event\n" + rows)
+    text = said("describe", str(path), "--columns", "user=visitorid,item=itemid")
+    assert "[red]x.csv" in text
+    assert "Read as csv: user=visitorid, item=itemid" in text
+    assert "Not read: at, event" in text
+    assert "Guessed: The separator is a semicolon." in text
+    assert "Guessed: There are no times: the rows are taken to be in the order of time." in text
+
+
+def test_describe_of_repeated_pairs_goes_on_and_says_so(tmp_path, said):
+    path = str(put(tmp_path, "x", "x.csv", "user,item,rating\n1,2,3\n1,2,4\n1,3,1\n"))
+    text = said("describe", path)
+    assert "interactions │ 2 │" in text
+    assert "Merged: 1 of 3 rows repeat a pair of user and item: the first of a history counts." in text
+    assert f"Note: An audit refuses this: {path}, line 3, column 'item': user 1 has item 2 again" in text
+    for repeats, ratings in (("first", "1 to 3"), ("last", "1 to 4"), ("sum", "1 to 7"), ("count", "1 to 2")):
+        text = said("describe", path, "--repeats", repeats)
+        assert f"ratings │ {ratings} │" in text
+        assert "refuses" not in text
+
+
+def test_describe_has_options_of_how_a_file_is_read(tmp_path, said):
+    path = str(put(tmp_path, "x", "x.csv", ""))
+    (tmp_path / "x" / "x.csv").write_bytes("Zoë x 7\nZoë y 8\n".encode("latin-1"))
+    options = [
+        "--encoding",
+        "latin-1",
+        "--separator",
+        "space",
+        "--no-header",
+        "--columns",
+        "user=1,item=2,time=3",
+    ]
+    text = said("describe", path, *options)
+    assert "users │ 1 │" in text
+    assert "interactions │ 2 │" in text
+    assert "times │ yes │" in text
+    with pytest.raises(
+        UsageError, match="repeats: input should be 'error', 'first', 'last', 'sum' or 'count'"
+    ):
+        said("describe", path, "--repeats", "often")

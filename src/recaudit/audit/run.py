@@ -24,6 +24,7 @@ from recaudit.audit.tasks import missing, perform, planned_nodes
 from recaudit.audit.values import SeedResult
 from recaudit.audit.victim import save_victim
 from recaudit.data.interactions import Interactions
+from recaudit.data.readers.frames import interactions_of
 from recaudit.data.sources import load
 from recaudit.errors import UsageError
 from recaudit.figures import Figure, Figures
@@ -86,7 +87,7 @@ class AuditResult:
 def run_audit(
     spec: AuditSpec,
     *,
-    data: Interactions | None = None,
+    data: Any = None,
     out: str | Path | None = None,
     store: Store | None = None,
     workers: int = 1,
@@ -100,7 +101,8 @@ def run_audit(
 
     Args:
         spec: what to measure.
-        data: the interactions, where they are at hand already; ``spec.data`` is loaded otherwise.
+        data: the interactions, where they are at hand already: ``Interactions``, or a frame or rows as
+            :func:`~recaudit.data.readers.frames.interactions_of` takes; ``spec.data`` is loaded otherwise.
         out: directory for the victims, and for a store of the finished nodes where ``store`` is not given.
         store: keeps finished nodes, so that a killed audit goes on where it was, and another audit takes
             what both need. Without it and ``out``, nothing is kept.
@@ -119,13 +121,16 @@ def run_audit(
     out = None if out is None else Path(out)
     if out is not None:
         check_out(out, spec)
-    data = load(spec.data) if data is None else data  # afresh: a file may have changed
+    if data is None:
+        data = load(spec.data)  # afresh: a file may have changed
+    elif not isinstance(data, Interactions):
+        data = interactions_of(data)
     if spec.k >= data.n_items:
         raise UsageError(f"k: lists of {spec.k} items need more than the {data.n_items} of {data.name!r}")
     with ExitStack() as stack:
         if store is None and (out is not None or workers > 1):
             folder = stack.enter_context(TemporaryDirectory()) if out is None else out / STORE
-            store = Store(Path(folder))
+            store = Store(Path(folder), writes=False)
         return _audit(spec, data, out, _Computing(store=store, workers=workers, progress=progress, tell=tell))
 
 
@@ -143,6 +148,8 @@ def _audit(spec: AuditSpec, data: Interactions, out: Path | None, computing: _Co
     cache = Cache(computing.store)
     run = Run(seed=0, device=spec.device, progress=computing.progress, cache=cache)
     audits = {seed: SeedAudit(spec, data, replace(run, seed=seed)) for seed in spec.seeds}
+    if computing.store is not None:
+        computing.store.prepare()  # only now: a mistake in spec or data leaves no folder behind
     planned = planned_nodes([(spec, seed, audit) for seed, audit in audits.items()], computing.store)
     todo = missing(planned, computing.store)
     if computing.workers > 1:
@@ -252,6 +259,7 @@ def _content(spec: AuditSpec, data: Interactions, seeds: Sequence[SeedResult]) -
             "n_interactions": len(data.items),
             "density": data.density,
             "times": data.times is not None,
+            "reading": None if data.reading is None else data.reading.model_dump(mode="json"),
             "target_interactions": first.interactions if steals else None,
             **{column: first.users.get(role) for role, column in roles.items()},
         },

@@ -28,6 +28,7 @@ from recaudit.models.registry import MODELS, model_card, model_of
 from recaudit.models.trained import TrainedSpec
 from recaudit.oracle.defences import ChecksLength, DefenceSpec
 from recaudit.oracle.registry import defence_spec, plain_defence
+from recaudit.pipeline.node import key_values
 from recaudit.validation import validated
 from recaudit.victims.protocol import VictimSpec
 from recaudit.victims.registry import VICTIMS, plain_victim, victim_spec
@@ -310,6 +311,7 @@ class AuditSpec(BaseModel):
         A saved victim counts by what its files hold, not by where they are.
         """
         plain = self.model_dump(mode="json", exclude={"seeds", "device"})
+        plain["data"] = key_values(self.data)
         if self.saved_victim is not None:
             plain["victim"] = {"saved": content_hash(self.saved_victim)}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -83,7 +83,7 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
         spec: YAML file with the audit's settings; flags go over it, and --set over both.
         set: Any other key of the spec, such as victim.embedding_size=32 or settings.PTQ.margin=1.0.
     """
-    values = _values(spec, {**vars(flags), **vars(how)}, set)
+    values = _values(spec, vars(flags), vars(how), set)
     # torch takes seconds to import: a wrong option should not.
     from recaudit.audit import run_audit  # noqa: PLC0415
     from recaudit.audit.run import STORE, check_out  # noqa: PLC0415
@@ -103,7 +103,9 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     check_out(directory, settings)
     check_folder(directory)
     output, quiet = Output(), bool(values.get("quiet"))
-    store = Store(_directory("store", values.get("store", str(directory / STORE))), say=output.warn)
+    store = Store(
+        _directory("store", values.get("store", str(directory / STORE))), say=output.warn, writes=False
+    )
     one_thread()
     with GridProgress("audit", Costs(store), quiet=quiet) as progress:
         found = run_audit(
@@ -133,14 +135,12 @@ def _show(told: "Summary", values: Mapping[str, Any], output: Output) -> None:
         output.print(terminal(told, output.width), crop=False)  # a path stays whole
 
 
-def _values(spec: Path | None, flags: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+def _values(
+    spec: Path | None, flags: Mapping[str, Any], how: Mapping[str, Any], settings: Sequence[str]
+) -> dict[str, Any]:
     """Return the plain values that file, flags and settings make together."""
-    given = {
-        name: value
-        for name, value in flags.items()
-        if value is not None and value is not False and value != ()
-    }
-    values = with_flags({} if spec is None else read_yaml(spec), given)
+    given = {name: value for name, value in how.items() if value is not False and value != ()}
+    values = with_flags({} if spec is None else read_yaml(spec), {**flags, **given})
     for setting in settings:
         apply_setting(values, setting)
     return values

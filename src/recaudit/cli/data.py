@@ -1,14 +1,19 @@
 """``recaudit data``: which data sets there are, what they hold, and how to get them."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from cyclopts import App
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from recaudit.cli.console import Output
+from recaudit.cli.flags import flags_of_data
 from recaudit.data.fetching import fetch
 from recaudit.data.filters import k_core
 from recaudit.data.interactions import Interactions
+from recaudit.data.readers.faults import RepeatedRows
+from recaudit.data.reading import Reading
 from recaudit.data.sources import SOURCES, SYNTHETIC, DataSpec, Source, find_source, load
 from recaudit.data.summary import QUANTILES, Summary, summarise
 from recaudit.errors import UsageError
@@ -20,6 +25,16 @@ data_app = App(name="data", help="List, describe and fetch data sets.")
 
 _QUANTILE_NAMES = {0.0: "shortest", 0.5: "median", 1.0: "longest"}
 CORE = 5
+
+if TYPE_CHECKING:
+
+    class HowToRead:
+        """Flags of a data spec that say how a file is read."""
+
+else:
+    HowToRead = flags_of_data()
+
+USUAL = HowToRead()
 
 
 @data_app.command(name="list")
@@ -37,30 +52,34 @@ def list_sources() -> None:
             does = "gets it" if source.archive else "says how to get it"
             here = f"no; recaudit data fetch {source.name} {does}"
         table.add_row(source.name, source.title, here)
-    Console().print(table)
+    Output().print(table)
 
 
 @data_app.command
-def describe(
-    name: str,
-    *,
-    format: str | None = None,
-    columns: str | None = None,
+def describe(  # noqa: D417 - cyclopts reads the fields of how
+    name: str, *, how: HowToRead = USUAL
 ) -> None:
-    """Describe a data set: its size, its histories, and what a 5-core leaves.
+    """Describe a data set: its size, its histories, and what a 5-core leaves; and what was made of its file.
 
     Args:
-        name: A data set's name, or the path of a file.
-        format: The file's format, where it is not to be guessed.
-        columns: The file's columns, such as user=userId,item=movieId,time=timestamp,rating=rating.
+        name: A data set's name, or the path of a file, of a folder of parts, or a pattern such as 'part-*.csv'.
     """
-    values = {"source": name, "format": format, "columns": columns, "user_core": 0, "item_core": 0}
-    interactions = load(validated(DataSpec, values, where="data"))
-    console = Console()
-    console.print(_figures(summarise(interactions), name))
-    console.print(_cores(interactions, SOURCES.get(name)))
+    values = {"source": name, **vars(how), "user_core": 0, "item_core": 0}
+    output, refused = Output(), ""
+    try:
+        interactions = load(validated(DataSpec, values, where="data"))
+    except RepeatedRows as error:
+        refused = str(error)
+        interactions = load(validated(DataSpec, {**values, "repeats": "first"}, where="data"))
+    output.print(_figures(summarise(interactions), name))
+    output.print(_cores(interactions, SOURCES.get(name)))
+    if interactions.reading is not None:
+        for line in _read(interactions.reading):
+            output.say(line)
+    if refused:
+        output.say(f"Note: An audit refuses this: {refused}.")
     if name in SOURCES:
-        _about(console, SOURCES[name])
+        _about(output, SOURCES[name])
 
 
 @data_app.command(name="fetch")
@@ -73,11 +92,11 @@ def fetch_source(name: str) -> None:
     if name == SYNTHETIC:
         raise UsageError("the synthetic data are generated, not downloaded; use them as they are")
     path = fetch(name, progress=sys.stderr.isatty())
-    Console(soft_wrap=True).print(f"{name} is at {path}", highlight=False, markup=False)
+    Output().say(f"{name} is at {path}")
 
 
 def _figures(summary: Summary, name: str) -> Table:
-    table = Table("figure", "value", title=name)
+    table = Table("figure", "value", title=Text(name))
     table.columns[1].justify = "right"
     table.add_row("users", f"{summary.users:,}")
     table.add_row("items", f"{summary.items:,}")
@@ -124,9 +143,19 @@ def _add(table: Table, label: str, interactions: Interactions) -> None:
     table.add_row(label, *(f"{figure:,}" for figure in row), f"{1 - interactions.density:.4f}")
 
 
-def _about(console: Console, source: Source) -> None:
+def _read(reading: Reading) -> list[str]:
+    """Return what was made of a file, a line each."""
+    columns = ", ".join(f"{role}={column}" for role, column in reading.columns.items())
+    lines = [f"Read as {reading.format}{': ' if columns else ''}{columns}"]
+    if reading.unused:
+        lines.append(f"Not read: {', '.join(reading.unused)}")
+    parts = (("Guessed", reading.guessed), ("Merged", reading.merged), ("Note", reading.doubts))
+    return lines + [f"{label}: {sentence}" for label, sentences in parts for sentence in sentences]
+
+
+def _about(output: Output, source: Source) -> None:
     _, path = find_source(source.name)
     for label, text in (("File", str(path)), ("Licence", source.licence), ("Cite", source.citation)):
-        console.print(f"{label}: {text}", markup=False, highlight=False)
+        output.say(f"{label}: {text}")
     for remark in source.remarks:
-        console.print(f"Note: {remark}", markup=False, highlight=False)
+        output.say(f"Note: {remark}")

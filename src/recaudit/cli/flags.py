@@ -1,10 +1,10 @@
-"""The flags of ``recaudit audit``, read off the fields of an audit's spec.
+"""The flags of ``recaudit audit`` and ``data describe``, read off the fields of their specs.
 
 The source text of the specs is read, not the classes: these load torch, which takes seconds.
 """
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, make_dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -16,13 +16,14 @@ from cyclopts import Parameter, Token
 
 from recaudit.cli.spec_file import ALIASES
 
-__all__ = ["Whole", "flags_of_spec"]
+__all__ = ["Whole", "flags_of_data", "flags_of_spec"]
 
 MODULE, SPEC = "recaudit.audit.spec", "AuditSpec"
+DATA_MODULE, DATA_SPEC = "recaudit.data.sources", "DataSpec"
 NESTED = ("settings", "split", "defence", "membership")
 """Keys of a spec that only have keys inside: these are told by ``--set``."""
 
-GROUPS = {"victim": "recaudit.models", "attacks": "recaudit.stealing_attacks"}
+GROUPS = {"victim": "recaudit.models", "attacks": "recaudit.stealing_attacks", "format": "recaudit.readers"}
 """Flags that take names, and the entry points that have these names."""
 
 
@@ -36,14 +37,29 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int | None, Parameter(converter=_whole)]
-KINDS: Mapping[str, Any] = {"int": Whole, "int | None": Whole, "float": float | None}
+KINDS: Mapping[str, Any] = {
+    "int": Whole,
+    "int | None": Whole,
+    "float": float | None,
+    "bool | None": bool | None,
+}
 """What a flag takes by the annotation of its field; all others take a text."""
 
 
 def flags_of_spec() -> type[Any]:
     """Return the class of the flags that stand for a spec's fields, each ``None`` where it is not given."""
+    return _made(_flags())
+
+
+def flags_of_data() -> type[Any]:
+    """Return the class of the flags that say how a file is read, the same as in :func:`flags_of_spec`."""
+    fields = _fields(DATA_MODULE, DATA_SPEC)
+    return _made((flag, fields[inner]) for flag, (outer, inner) in ALIASES.items() if outer == "data")
+
+
+def _made(flags_and_fields: "Iterable[tuple[str, _Field]]") -> type[Any]:
     made = []
-    for name, one in _flags():
+    for name, one in flags_and_fields:
         kind, text = KINDS.get(ast.unparse(one.annotation), str | None), _help(name, one)
         made.append((name, Annotated[kind, Parameter(help=text)], field(default=None)))
     flags = make_dataclass("Flags", made, frozen=True, kw_only=True)

@@ -17,8 +17,7 @@ ALIASES: Mapping[str, tuple[str, str]] = {
     "known": ("split", "known"),
     "serving": ("membership", "serving"),
     "shadows": ("membership", "shadows"),
-    "columns": ("data", "columns"),
-    "format": ("data", "format"),
+    **{name: ("data", name) for name in ("format", "columns", "header", "separator", "encoding", "repeats")},
 }
 """Flags, and keys at a spec's top level, that stand for a nested key."""
 

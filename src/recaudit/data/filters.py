@@ -105,4 +105,5 @@ def _of_seen_items(interactions: Interactions) -> Interactions:
         item_ids=interactions.item_ids.gather(seen),
         ratings=interactions.ratings,
         times=interactions.times,
+        reading=interactions.reading,
     )

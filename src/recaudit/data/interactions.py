@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from jaxtyping import Float32, Int32, Int64
 from scipy import sparse
 
 from recaudit.data.blocks import in_threads, user_blocks
+from recaudit.data.reading import Reading
 from recaudit.data.rows import picked_rows
 from recaudit.errors import UsageError
 
@@ -51,6 +53,8 @@ class Interactions:
         item_ids: the items' external ids, one an item; ``n_items`` is their number.
         ratings: one an interaction, or ``None``.
         times: seconds or any other order, one an interaction, or ``None``.
+        reading: what a reader made of the file that the interactions come from; it does not count in
+            ``fingerprint``.
 
     Raises:
         RepeatedPair: where a user has an item twice (a ``ValueError``).
@@ -64,6 +68,7 @@ class Interactions:
     item_ids: pl.Series
     ratings: Float32[np.ndarray, "N"] | None = None
     times: Int64[np.ndarray, "N"] | None = None
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
@@ -205,6 +210,13 @@ class Interactions:
         offsets = np.concatenate([[0], np.cumsum(lengths[stay])]).astype(np.int64)
         return self._picked(np.flatnonzero(keep), offsets, self.user_ids.gather(stay))
 
+    def with_reading(self, reading: Reading) -> "Interactions":
+        """Return the same interactions with what a reader says of their file."""
+        # A copy shares the arrays, which are checked already: dataclasses.replace would sort all pairs again.
+        told = copy(self)
+        object.__setattr__(told, "reading", reading)
+        return told
+
     def _picked(self, rows: np.ndarray, offsets: np.ndarray, user_ids: pl.Series) -> "Interactions":
         return Interactions(
             name=self.name,
@@ -214,6 +226,7 @@ class Interactions:
             item_ids=self.item_ids,
             ratings=None if self.ratings is None else self.ratings[rows],
             times=None if self.times is None else self.times[rows],
+            reading=self.reading,
         )
 
     def _first_repeat(self) -> tuple[int, int] | None:

@@ -13,10 +13,11 @@ from scipy import sparse
 
 from recaudit.data.blocks import in_threads, row_blocks, user_blocks
 from recaudit.data.interactions import Interactions, RepeatedPair
+from recaudit.errors import UsageError
 
 __all__ = ["Repeats", "assemble", "dense"]
 
-Repeats = Literal["error", "first", "last"]
+Repeats = Literal["error", "first", "last", "sum", "count"]
 
 # Rows that are put into the order of time at once, where their sort keys fit into one integer with the row's
 # place.
@@ -71,11 +72,17 @@ def assemble(name: str, columns: dict[str, pl.Series], *, repeats: Repeats = "er
             (whole numbers) and ``order`` (what to order by where it is finer than ``time``), one value a
             row. The dict is emptied on the way, so that each column's memory goes back as soon as the column
             is used.
-        repeats: what a repeated pair means: an error, or the first or the last of it in the history is kept.
+        repeats: what a repeated pair means: an error; the first or the last of it in the history is kept; or the
+            first is, with the sum of the ratings or with the number of rows as rating.
 
     Raises:
         RepeatedPair: where a pair is repeated and ``repeats`` is ``"error"``.
+        UsageError: where ratings are to be summed and there are none.
     """
+    if repeats == "sum" and "rating" not in columns:
+        raise UsageError(
+            f"{name}: repeats 'sum' needs ratings, and there are none; say 'count', 'first' or 'last'"
+        )
     users, user_ids = dense(columns.pop("user"))
     numbers, item_ids = dense(columns.pop("item"))
     parts: dict[str, np.ndarray] = {"items": numbers}
@@ -90,6 +97,8 @@ def assemble(name: str, columns: dict[str, pl.Series], *, repeats: Repeats = "er
         del rows
     _sort_by_time(offsets, parts)
     parts.pop("order", None)
+    if repeats == "count":
+        parts["ratings"] = np.ones(len(parts["items"]), dtype=np.float32)
     try:
         return _interactions(name, offsets, parts, user_ids, item_ids)
     except RepeatedPair:
@@ -183,9 +192,13 @@ def _block_order(users: Int64[np.ndarray, "N"], times: Int64[np.ndarray, "N"]) -
 def _without_repeats(
     offsets: Int64[np.ndarray, "U1"], parts: dict[str, np.ndarray], n_items: int, repeats: Repeats
 ) -> tuple[Int64[np.ndarray, "U1"], dict[str, np.ndarray]]:
-    """Keep the first or the last of each repeated pair."""
+    """Keep one of each repeated pair, and rate it as ``repeats`` says."""
     users = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     keys = users * n_items + parts["items"]
+    if repeats in ("sum", "count"):
+        _, pairs = np.unique(keys, return_inverse=True)
+        weights = parts["ratings"] if repeats == "sum" else None
+        parts["ratings"] = np.bincount(pairs, weights)[pairs].astype(np.float32)
     if repeats == "last":
         rows = np.sort(len(keys) - 1 - np.unique(keys[::-1], return_index=True)[1])
     else:

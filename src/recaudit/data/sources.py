@@ -1,18 +1,21 @@
 """Sources: the named data sets, where they are found, and one way to load any data at all."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from recaudit.data.filters import binarise, check_core, k_core
-from recaudit.data.formats import parse_columns, read_interactions
 from recaudit.data.interactions import Interactions
+from recaudit.data.numbering import Repeats
+from recaudit.data.readers.columns import parse_columns
+from recaudit.data.readers.registry import read_interactions
 from recaudit.errors import UsageError, nearest
+from recaudit.validation import LATER
 
 __all__ = [
     "SOURCES",
@@ -189,6 +192,9 @@ SOURCES: Mapping[str, Source] = {
 _KNOWN = (*SOURCES, SYNTHETIC)
 
 
+_OF_FILES = ("format", "columns", "header", "separator", "encoding", "repeats")
+
+
 class DataSpec(BaseModel):
     """Which data to load, and how."""
 
@@ -198,13 +204,24 @@ class DataSpec(BaseModel):
     """``synthetic``, a name in ``SOURCES``, or the path of a file."""
 
     format: str | None = None
-    """The file's format, a name in ``recaudit.data.formats.FORMATS``; ``None`` guesses it."""
+    """The file's format, where it is not to be guessed."""
 
     columns: dict[str, str] | None = None
-    """The file's column of each role, as a mapping or as text such as ``user=userId,item=movieId``."""
+    """The file's columns, by name or by number, such as user=userId,item=movieId,time=timestamp,rating=rating; the
+    field's usual names by default."""
 
-    repeats: Literal["error", "first", "last"] | None = None
-    """What a repeated pair means; ``None`` takes the format's own meaning."""
+    header: bool | None = Field(default=None, json_schema_extra=LATER)
+    """Whether the first line of a text names the columns; by default it is looked at."""
+
+    separator: str | None = Field(default=None, json_schema_extra=LATER)
+    """What stands between the fields of a text: a character, tab, space or ::; by default it is looked for."""
+
+    encoding: str | None = Field(default=None, json_schema_extra=LATER)
+    """The encoding of a text, such as latin-1 or utf-16; UTF-8 by default."""
+
+    repeats: Repeats | None = None
+    """What a repeated pair of user and item means: error, first, last, sum (of the ratings) or count (as rating); by
+    default an error, and first for Ta-Feng and Steam."""
 
     user_core: int | None = None
     """The fewest interactions of a user, 0 for off; ``None`` takes the source's (0 for a path)."""
@@ -221,9 +238,17 @@ class DataSpec(BaseModel):
     seed: int = 0
     """The seed of the ``synthetic`` data."""
 
+    @field_validator("source")
+    @classmethod
+    def _source_as_text(cls, source: str) -> str:
+        r"""Write bytes of a file's name that are not UTF-8 as ``\xe9``, so that every text can hold the name."""
+        return os.fsencode(source).decode(errors="backslashreplace")
+
     @field_validator("columns", mode="before")
     @classmethod
     def _columns_from_text(cls, columns: object) -> object:
+        if isinstance(columns, Mapping):  # YAML reads the number of a column as a number
+            return {role: str(column) if type(column) is int else column for role, column in columns.items()}
         return parse_columns(columns) if isinstance(columns, str) else columns
 
 
@@ -274,7 +299,7 @@ def load(spec: DataSpec | str) -> Interactions:
 
 def _read(spec: DataSpec) -> Interactions:
     if spec.source == SYNTHETIC:
-        given = [name for name in ("format", "columns", "repeats") if getattr(spec, name) is not None]
+        given = [name for name in _OF_FILES if getattr(spec, name) is not None]
         if given:
             raise UsageError(f"{given[0]}: the synthetic data are read from no file; leave it out")
         # The generator imports torch, which takes a second or more and which reading a file does without.
@@ -286,13 +311,23 @@ def _read(spec: DataSpec) -> Interactions:
         if path is None:
             raise _absent(SOURCES[spec.source])
     else:
-        path = Path(spec.source).expanduser()
+        path = _path(spec.source)
         if not path.exists() and path.name == spec.source and not path.suffix:
             raise UsageError(
                 f"{spec.source!r} is neither a data set nor a file{nearest(spec.source, _KNOWN)}"
             )
     name = spec.source if spec.source in SOURCES else None
-    return read_interactions(path, format=spec.format, columns=spec.columns, repeats=spec.repeats, name=name)
+    options = {option: getattr(spec, option) for option in _OF_FILES}
+    return read_interactions(path, **options, name=name)
+
+
+def _path(source: str) -> Path:
+    r"""Return the path of a file by its name, in which ``\xe9`` may stand for a byte."""
+    path = Path(source).expanduser()
+    if "\\x" in source and not path.exists():
+        raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
+        path = Path(os.fsdecode(raw))
+    return path
 
 
 def _absent(source: Source) -> UsageError:

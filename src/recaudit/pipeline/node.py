@@ -8,13 +8,11 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from recaudit.pipeline.keys import Artifact, Key
+from recaudit.validation import LATER
 
 __all__ = ["LATER", "Codec", "Node", "kept_nodes", "key_values"]
 
 T = TypeVar("T")
-
-LATER = {"later": True}
-"""The ``json_schema_extra`` of a spec's field that was added later: its default stays out of keys."""
 
 
 @dataclass(frozen=True, kw_only=True)

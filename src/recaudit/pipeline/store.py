@@ -71,12 +71,14 @@ class Store:
         self._told: set[str] = set()
         self._made = False
         if writes:
-            self._make()
+            self.prepare()
             return
         try:
             check_folder(self.folder)
         except FileNotFoundError:
             pass
+        except NotADirectoryError as error:
+            raise self._refusal(error) from None
         except OSError as error:
             raise self._refusal(error, "cannot be read") from None
 
@@ -101,7 +103,7 @@ class Store:
         Raises:
             UsageError: where the disk cannot hold it.
         """
-        self._make()
+        self.prepare()
         try:
             self._write(key, artifact)
         except OSError as error:
@@ -114,7 +116,7 @@ class Store:
         Raises:
             UsageError: where the folder cannot hold the lock.
         """
-        self._make()
+        self.prepare()
         lock = FileLock(self._lock_file(key.hash))
         try:
             lock.acquire()
@@ -217,8 +219,12 @@ class Store:
         others = other_versions(stored["versions"])
         return f"by {others}" if others else None
 
-    def _make(self) -> None:
-        """Make what a store needs, once; a folder that is no store is left as it is."""
+    def prepare(self) -> None:
+        """Make what a store needs, once, and see that it can be written to; a folder that is no store stays as it is.
+
+        Raises:
+            UsageError: where it cannot be made, or written to.
+        """
         if self._made:
             return
         try:

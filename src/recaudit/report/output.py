@@ -17,16 +17,16 @@ __all__ = ["check_folder", "write_page", "write_result", "write_results", "write
 
 
 def check_folder(directory: Path) -> None:
-    """Make a folder where it is missing, and see that it takes files.
+    """See that a folder takes files, or can be made: nothing is made yet, so that a mistake leaves none behind.
 
     Raises:
         UsageError: where it does not.
     """
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"out: {directory} is a file; name a folder")
+    there = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=directory):
+        with TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise UsageError(f"out: {directory} cannot hold the results: {error.strerror}") from None
@@ -58,15 +58,15 @@ def write_results(frame: pl.DataFrame, directory: Path) -> None:
     Raises:
         UsageError: where ``directory`` cannot hold files.
     """
-    with _refused(directory, "results"), whole_file(directory / "results.csv") as csv:
-        frame.write_csv(csv)
+    with _refused(directory, "results"), whole_file(directory / "results.csv") as csv, csv.open("wb") as file:
+        frame.write_csv(file)
     write_table(frame, directory / "results.parquet")
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write a table of results as Parquet; errors as of ``write_results``."""
-    with _refused(path.parent, "results"), whole_file(path) as parquet:
-        frame.write_parquet(parquet)
+    with _refused(path.parent, "results"), whole_file(path) as parquet, parquet.open("wb") as file:
+        frame.write_parquet(file)
 
 
 def write_page(text: str, path: Path) -> None:

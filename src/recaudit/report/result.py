@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from recaudit import __version__
+from recaudit.data.reading import Reading
 from recaudit.errors import UsageError
 from recaudit.figures import Figure, Figures
 from recaudit.vocabulary import Card, row_card
@@ -99,7 +100,7 @@ class DataDescription(_Stored):
     """Size of the data and of the audit's parts of it; ``None`` where there is no such part.
 
     ``times`` says whether the data have times, which histories are then ordered by; ``None`` where an earlier
-    version did not say.
+    version did not say. ``reading`` says what was made of the file; ``None`` where the data come from none.
     """
 
     name: str
@@ -108,6 +109,7 @@ class DataDescription(_Stored):
     n_interactions: int | None = None
     density: float | None = None
     times: bool | None = None
+    reading: Reading | None = None
     target_users: int | None = None
     auxiliary_users: int | None = None
     target_interactions: int | None = None

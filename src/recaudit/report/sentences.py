@@ -81,7 +81,7 @@ def generated(result: Result) -> bool:
     """Return whether the data of ``result`` are recaudit’s generated ones."""
     data = result.spec.get("data")
     source = data.get("source") if isinstance(data, dict) else data
-    return "synthetic" in (source, result.data.name)
+    return result.data.reading is None and "synthetic" in (source, result.data.name)
 
 
 _WITHOUT_ATTACK = {
@@ -298,6 +298,8 @@ def notes(result: Result) -> list[Note]:
                 more="The figures show that the audit works; never read them as the leak of a real recommender.",
             )
         )
+    if result.data.reading is not None:
+        found += [Note(short=printable(text)) for text in result.data.reading.doubts]
     stealing = Stealing(result)
     found += [
         *_of_untrainable(result, stealing),
@@ -313,6 +315,10 @@ def notes(result: Result) -> list[Note]:
                 "before relying on a difference.",
             )
         )
+    reading = result.data.reading
+    if reading is not None:
+        unread = [f"Columns that were not read: {', '.join(reading.unused)}."] if reading.unused else []
+        found += [Note(short=printable(text)) for text in (*reading.merged, *reading.guessed, *unread)]
     # A blind feature has no threshold from which a user is called a member, and so no accuracy.
     missing = [f for f in result.figures if f.value is None]
     if any(not (figure.attack.startswith(BLIND) and figure.metric == "accuracy") for figure in missing):

@@ -310,8 +310,11 @@ def write_figures_csv(result: Result, path: Path) -> None:
 
     What is not available is an empty field.
     """
-    with whole_file(path) as temporary:
-        Figures.of(result.figures).frame.write_csv(temporary)
+    with (
+        whole_file(path) as temporary,
+        temporary.open("wb") as file,
+    ):  # Polars opens no name that is not UTF-8
+        Figures.of(result.figures).frame.write_csv(file)
 
 
 def _mean(values: Sequence[int | float]) -> float | None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from recaudit.data.formats import Reader
+from recaudit.data.readers.files import opened
+from recaudit.data.readers.protocol import Options, Reader
 from recaudit.errors import UsageError
 
 __all__ = ["ReaderTests"]
@@ -36,12 +37,14 @@ class ReaderTests:
     def test_it_knows_its_own_files_and_no_others(self, tmp_path: Path) -> None:
         other = tmp_path / "file.other"
         other.write_text("nothing that anybody reads\n", encoding="utf-8")
-        assert self.reader.likeness(self.file(tmp_path, self.text), None) > 0
-        assert self.reader.likeness(other, None) == 0
+        with opened(self.file(tmp_path, self.text)) as file:
+            assert self.reader.likeness(file, Options()) > 0
+        with opened(other) as file:
+            assert self.reader.likeness(file, Options()) == 0
 
     def test_it_reads_histories_in_order(self, tmp_path: Path) -> None:
-        path = self.file(tmp_path, self.text)
-        found = self.reader.read(path, columns=None, repeats=None, name="mine")
+        with opened(self.file(tmp_path, self.text)) as file:
+            found = self.reader.read(file, Options(), "mine")
         assert found.name == "mine"
         histories = {
             str(user): [str(found.item_ids[int(item)]) for item in found.history(number)]
@@ -51,8 +54,8 @@ class ReaderTests:
 
     def test_a_broken_file_is_refused_in_one_line(self, tmp_path: Path) -> None:
         path = self.file(tmp_path, self.broken)
-        with pytest.raises(UsageError) as told:
-            self.reader.read(path, columns=None, repeats=None, name="mine")
+        with opened(path) as file, pytest.raises(UsageError) as told:
+            self.reader.read(file, Options(), "mine")
         assert str(path) in str(told.value)
         assert self.mark in str(told.value)
         assert "\n" not in str(told.value)

@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from profiles import examples
-from recaudit.data.faults import MISSING
-from recaudit.data.formats import FORMATS, guess_format, parse_columns, read_interactions
+from recaudit.data.readers.columns import parse_columns
+from recaudit.data.readers.files import opened
+from recaudit.data.readers.protocol import Options
+from recaudit.data.readers.registry import FORMATS, guess_format, read_interactions
+from recaudit.data.readers.values import MISSING
 from recaudit.errors import UsageError
 
 # Hypothesis runs many examples in one test's folder; each writes its own file anew.
@@ -23,6 +26,9 @@ FILES = settings(
 KAGGLE = (
     "TRANSACTION_DT,CUSTOMER_ID,AGE_GROUP,PIN_CODE,PRODUCT_SUBCLASS,PRODUCT_ID,AMOUNT,ASSET,SALES_PRICE\n"
 )
+
+
+ARROW = pl.DataFrame({"user": [1, 1], "item": ["x", "y"], "ts": [6, 5]}).write_ipc(None).getvalue()
 
 
 def histories(data):
@@ -100,6 +106,16 @@ EXAMPLES = {
         [7.5, 2],
         None,
     ),
+    "json lines": (
+        "reviews.jsonl",
+        '{"user_id": "b", "parent_asin": "y", "rating": 3}\n\n'
+        '{"user_id": "a", "parent_asin": "x", "rating": 4.0, "more": {"n": 1}}\n',
+        "json-lines",
+        {"a": ["x"], "b": ["y"]},
+        [4, 3],
+        None,
+    ),
+    "arrow": ("x.bin", ARROW, "arrow", {1: ["y", "x"]}, None, [5, 6]),
     "semicolons": ("any.csv", "item;user\n4;2\n3;2\n", "csv", {2: [4, 3]}, None, None),
     "tabs": ("any.tsv", "user\titem\trating\n7\tx\t1e1\n", "csv", {7: ["x"]}, [10], None),
     "bars": ("any.txt", "user|item|time\na|1|2000-11-02\na|2|2000-11-01\n", "csv", {"a": [2, 1]}, None, None),
@@ -110,7 +126,8 @@ EXAMPLES = {
 def test_formats_by_hand(tmp_path, example):
     name, content, format, expected, ratings, times = EXAMPLES[example]
     path = written(tmp_path, name, content)
-    assert guess_format(path) == format
+    with opened(path) as file:
+        assert guess_format(file, Options()) == format
     for given_format in (None, format):
         data = read_interactions(path, format=given_format)
         assert histories(data) == expected
@@ -178,8 +195,11 @@ def test_ways_to_write_times(tmp_path, times, order, kept):
 
 
 def test_ids_are_integers_only_where_all_are(tmp_path):
-    data = read_interactions(written(tmp_path, "x.csv", "user,item\n007, 12\n-3,5 \n"))
+    data = read_interactions(written(tmp_path, "x.csv", "user,item\n7, 12\n-3,5 \n"))
     assert histories(data) == {-3: [5], 7: [12]}
+    for odd in ("007", "+7", "-0"):  # as a number it would not come out as it went in
+        data = read_interactions(written(tmp_path, "x.csv", f"user,item\n8,1\n{odd},12\n7,5\n"))
+        assert histories(data) == {"8": [1], odd: [12], "7": [5]}
     late = "user,item\n" + "".join(f"{i},{i}\n" for i in range(500)) + "u,500\n"
     data = read_interactions(written(tmp_path, "x.csv", late))
     assert (data.user_ids.dtype, data.item_ids.dtype) == (pl.String, pl.Int64)
@@ -359,7 +379,8 @@ FAULTS = [
         ", line 2, byte 4: found 0xe9, expected UTF-8",
     ),
     ("UTF-16", "x.csv", GOOD.encode("utf-16"), ", line 1: this is UTF-16 text; convert it to UTF-8"),
-    ("gzip", "x.csv", gzip.compress(GOOD.encode()), ", line 1: this is a gzip file; unpack it first"),
+    ("gzip, cut", "x.csv", gzip.compress(GOOD.encode())[:-9], ": the packed file is damaged"),
+    ("Zstandard", "x.csv", b"\x28\xb5\x2f\xfd...", ", line 1: this is a Zstandard file; unpack it first"),
     (
         "open quote",
         "x.csv",
@@ -379,8 +400,10 @@ FAULTS = [
         'user,item\n1,"2\n3"\n1,3\n',
         ", line 2, column 'item': the id runs over the end",
     ),
-    ("not Parquet", "x.parquet", GOOD, ": is no Parquet file"),
-    ("Parquet as text", "x.csv", b"PAR1....", ", line 1: this is a Parquet file"),
+    ("not Parquet", "x.parquet", b"PAR1" + GOOD.encode(), ": is no Parquet file"),
+    ("not Arrow", "x.feather", b"ARROW1" + GOOD.encode(), ": is no Arrow file"),
+    ("not JSON", "x.jsonl", '{"user": 1, "item": 2}\n{"user": 1, "item": 3\n', ", line 2: is no JSON"),
+    ("JSON without ids", "x.jsonl", '{"user": 1, "item": null}\n', ", line 1, column 'item': found None"),
     ("endless line", "x.csv", "a" * 200_000, ", line 1: a quotation mark or a line end is out of place"),
 ]
 
@@ -417,8 +440,8 @@ def test_faults_of_options(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"unknown key 'tiem'; did you mean"):
         read_interactions(path, columns={"user": "user", "item": "item", "tiem": "time"})
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(UsageError, match="repeats: found 'sum'"):
-        read_interactions(path, repeats="sum")
+    with pytest.raises(UsageError, match="repeats: found 'add', expected one of: error, first"):
+        read_interactions(path, repeats="add")
 
 
 def test_a_format_that_does_not_fit_is_a_fault(tmp_path):
@@ -461,7 +484,8 @@ def test_parquet_categories_and_whole_floats_are_ids(tmp_path):
         ("rating", [1.0, float("inf")], ", row 2, column 'rating': found inf, expected a number"),
         ("rating", ["1", "x"], ", row 2, column 'rating': found 'x', expected a number"),
         ("time", [None, 1], ", row 1, column 'time': found None, expected a"),
-        ("time", ["1", "2"], ", column 'time': found String, expected numbers or dates"),
+        ("time", ["1", "x"], ", row 2, column 'time': found 'x', expected a time"),
+        ("time", [True, False], ", column 'time': found Boolean, expected numbers, dates or text"),
         ("time", [1.0, float("nan")], ", row 2, column 'time': found nan, expected a time"),
         ("item", [5, 5], ", row 2, column 'item': user 1 has item 5 again (first on row 1)"),
         ("user", [], ": there is no row"),
@@ -495,10 +519,11 @@ def tables(draw, users, items):
 
 
 def typed(ids):
-    """Return ids as a file's reader must: integers where all are, text otherwise."""
-    numbers = [int(i) for i in ids if re.fullmatch(r"[ \t]*[+-]?[0-9]+[ \t]*", str(i))]
+    """Return ids as a file's reader must: integers where all are written as such, text without blanks otherwise."""
+    texts = [str(i).strip(" \t\r\n") for i in ids]
+    numbers = [int(text) for text in texts if re.fullmatch("0|-?[1-9][0-9]*", text)]
     numbers = [number for number in numbers if -(2**63) <= number < 2**63]
-    return numbers if len(numbers) == len(ids) else [str(i) for i in ids]
+    return numbers if len(numbers) == len(ids) else texts
 
 
 def check(data, rows):

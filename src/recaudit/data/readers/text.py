@@ -1,0 +1,420 @@
+"""Text: formats of files with a row an interaction and something between the fields.
+
+Reading is Polars' work, streamed; where Polars meets something wrong, ``faults`` looks a second time and names the
+line and column.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recaudit.data.blocks import in_threads, row_blocks
+from recaudit.data.interactions import Interactions, RepeatedPair
+from recaudit.data.numbering import Repeats
+from recaudit.data.readers.columns import chosen_columns, finished
+from recaudit.data.readers.faults import (
+    Layout,
+    fault_of_repeat,
+    first_fault,
+    first_line,
+    lines_before_rows,
+    split_line,
+)
+from recaudit.data.readers.files import TEXT, File
+from recaudit.data.readers.names import ROLES, usual_columns
+from recaudit.data.readers.protocol import Options
+from recaudit.data.readers.sniffing import SEPARATORS, columns_by_content, separator_name, shape_of, split
+from recaudit.data.readers.values import BLANKS, Unfit, Written, ids_of, times_of
+from recaudit.data.reading import Reading
+from recaudit.errors import UsageError
+
+__all__ = ["TextFormat"]
+
+# The types tried first, in one typed pass; a column that does not fit is read as text and looked at again.
+_TYPES = {"user": pl.Int64, "item": pl.Int64, "rating": pl.Float32, "time": pl.Int64}
+_SAMPLE = 100
+_BLOCK, _PIECE = 1 << 22, 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFormat:
+    """How a kind of text file holds interactions.
+
+    Args:
+        name: what it is called on the command line and in a spec.
+        holds: what it is, in a few words.
+        separator: what stands between fields; ``None`` looks at the first lines.
+        quoted: whether fields may stand in double quotes.
+        fields: the columns of a file without a header; none where the first line names them, or the first lines
+            say whether it does.
+        columns: which column holds which role; none for those of the usual names.
+        optional: the roles that a file may lack.
+        date: how times are written, where they are dates (``strptime``); ``None`` takes numbers and dates that
+            leave no doubt.
+        ids: how ids are written; see :func:`~recaudit.data.readers.values.ids_of`.
+        keep: a column, the value that a row must have there to be read, and the other value that it may have.
+        repeats: what a repeated pair means unless the caller says otherwise.
+        typed: whether the header gives each column's type after a colon.
+        begins: a pattern of the first line, where it has one.
+        sure: how sure this pattern is, or else a header with all columns; 0 for a format that is not guessed.
+    """
+
+    name: str
+    holds: str
+    separator: str | None = ","
+    quoted: bool = True
+    fields: tuple[str, ...] = ()
+    columns: Mapping[str, str] | None = None
+    optional: tuple[str, ...] = ()
+    date: str | None = None
+    ids: Written = "plain"
+    keep: tuple[str, str, str] | None = None
+    repeats: Repeats = "error"
+    typed: bool = False
+    begins: str | None = None
+    sure: int = 0
+
+    def likeness(self, file: File, options: Options) -> int:
+        """Return how sure it is that the file has this format; see :class:`~recaudit.data.readers.protocol.Reader`."""
+        if not self.sure or file.kind != TEXT:
+            return 0
+        line = first_line(file)
+        if self.begins is not None:
+            return self.sure if re.match(self.begins, line) and self._fits(file, line) else 0
+        if options.columns is not None or options.header is not None or options.separator is not None:
+            return 0  # a format that knows its columns is not meant
+        header = [field.strip() for field in split(line, ",")]
+        if self.fields and self.keep is not None:
+            kept, *values = self.keep
+            alike = len(header) == len(self.fields) and header[self.fields.index(kept)] in values
+        else:
+            alike = self.columns is not None and {*self.columns.values()} <= {*header}
+        return self.sure if alike else 0
+
+    def _fits(self, file: File, line: str) -> bool:
+        """Return whether a file may have the fields of this format: not as many others in each line, or names."""
+        if not self.fields or self.separator is None:
+            return True
+        widths = {len(one.split(self.separator)) for one in file.lines if one.strip(BLANKS)}
+        named = {"user", "item"} <= usual_columns(line.split(self.separator)).keys()
+        return (len(widths) > 1 or len(self.fields) in widths) and not named
+
+    def read(self, file: File, options: Options, name: str) -> Interactions:
+        """Return the interactions of a file; see :class:`~recaudit.data.readers.protocol.Reader`."""
+        if file.kind != TEXT:
+            raise UsageError(f"{file.at(1)}: this is a {file.kind} file; leave --format {self.name} out")
+        layout, reading = self.layout(file, options)
+        columns, left = _read_text(layout)
+        reading = reading.model_copy(update={"merged": (*reading.merged, *left)})
+        try:
+            return finished(name, columns, options.repeats or self.repeats, reading)
+        except RepeatedPair as repeat:
+            raise fault_of_repeat(layout, repeat.user_id, repeat.item_id) from None
+
+    def layout(self, file: File, options: Options) -> tuple[Layout, Reading]:
+        """Settle which field of this very file holds what, and say what of that was guessed."""
+        line = first_line(file)
+        told = list(file.told)
+        if self.fields:
+            given = options.separator or self.separator or ","
+            header, separator, named = bool(options.header), given, self.fields
+        else:
+            options = replace(options, separator=options.separator or self.separator)
+            shape = shape_of(
+                file, replace(options, header=True) if self.typed else options, quoted=self.quoted
+            )
+            header, separator = shape.header, shape.separator
+            if options.separator is None and separator != ",":
+                told.append(f"The separator is a {separator_name(separator)}.")
+            named = tuple(field.strip() for field in split_line(file, line, separator, quoted=self.quoted))
+            _check_separated(file, named, options)
+            if self.typed:
+                named = tuple(field.rpartition(":")[0] or field for field in named)
+            if not header:
+                named = tuple(str(number) for number in range(1, len(named) + 1))
+                if options.header is None:
+                    told.append("There is no header: the first line is a row.")
+        roles = self._roles(file, options, named, header=header, told=told)
+        if "time" not in roles:
+            told.append("There are no times: the rows are taken to be in the order of time.")
+        where = {role: named[place] for role, place in roles.items()}
+        layout = Layout(
+            file=file,
+            separator=separator,
+            quoted=self.quoted and len(separator) == 1,
+            header=tuple(split(line, separator, quoted=self.quoted)) if header else None,
+            skip=lines_before_rows(file.path, header=header),
+            fields=named,
+            roles=roles,
+            date=self.date,
+            ids=self.ids,
+            keep=None if self.keep is None else (named.index(self.keep[0]), *self.keep[1:]),
+        )
+        rest = tuple(
+            field or f"column {place + 1} (no name)"
+            for place, field in enumerate(named)
+            if place not in roles.values()
+        )
+        used = set() if self.keep is None else {self.keep[0]}
+        reading = Reading(
+            format=self.name,
+            columns=where,
+            unused=tuple(field for field in rest if field not in used),
+            guessed=tuple(told),
+            doubts=_unread_times(layout),
+        )
+        return layout, reading
+
+    def _roles(
+        self, file: File, options: Options, named: tuple[str, ...], *, header: bool, told: list[str]
+    ) -> dict[str, int]:
+        """Return the place of each role's column."""
+        where = file.at(1)
+        if options.columns is not None:
+            return chosen_columns(where, options.columns, named)
+        if self.columns is not None:
+            return chosen_columns(where, self.columns, named, optional=self.optional)
+        if not header:
+            rows = shape_of(file, replace(options, header=False), quoted=self.quoted).rows
+            found = columns_by_content(rows)
+            found = {role: found[role] for role in ROLES if role in found}
+            if not found:
+                raise UsageError(
+                    f"{where}: there is no header, and the values do not say which column holds what; say it by "
+                    "number, such as --columns user=1,item=2"
+                )
+            told.append(
+                "The columns were guessed from their values: "
+                + ", ".join(
+                    f"{role}={place + 1}" for role, place in sorted(found.items(), key=lambda one: one[1])
+                )
+                + "."
+            )
+            return found
+        return chosen_columns(where, None, named, optional=self.optional)
+
+
+def _check_separated(file: File, named: tuple[str, ...], options: Options) -> None:
+    """Refuse a text of a single column.
+
+    Raises:
+        UsageError: which says what stands between the fields, where that can be seen.
+    """
+    if len(named) > 1:
+        return
+    lines = [line.strip(BLANKS) for line in file.lines if line.strip(BLANKS)]
+    blanks = {len(line.split(" ")) for line in lines}
+    if options.separator != " " and len(blanks) == 1 and blanks != {1}:
+        raise UsageError(
+            f"{file.at(1)}: the fields are separated by blanks, expected tabs or commas; add --separator space "
+            "(separator under data in a spec)"
+        )
+    if 1 not in blanks and all(field.isdigit() for line in lines for field in line.split()):
+        raise UsageError(
+            f"{file.at(1)}: the lines hold more or fewer numbers, as files with a user and all items in a line do; "
+            "write one line an interaction, user and item separated by a comma"
+        )
+    if options.separator is not None or any(
+        len(split(line, one)) > 1 for line in lines for one in SEPARATORS.values() if one != " "
+    ):
+        raise UsageError(
+            f"{file.at(1)}: found {lines[0]!r:.60}, expected a header or a row with several fields; take the line out, "
+            "or name what separates fields with --separator"
+        )
+
+
+def _unread_times(layout: Layout) -> tuple[str, ...]:
+    """Return what to say of a column that looks like times and is not read."""
+    if "time" in layout.roles:
+        return ()
+    header = layout.header is not None
+    names = usual_columns(layout.fields) if header else {}
+    if "time" in names:
+        name = layout.fields[names["time"]]
+        return (
+            f"Column {name!r} looks like times and is not read; add time={name} to --columns to order by it.",
+        )
+    return ()
+
+
+def _read_text(layout: Layout) -> tuple[dict[str, pl.Series], list[str]]:
+    """Read the columns of a text file.
+
+    Returns:
+        The columns ``user``, ``item`` (Int64 or String), and where the file has them ``rating`` (Float32),
+        ``time`` (Int64) and ``order`` (Int64, where finer than the time), without nulls; and what was left out, a
+        sentence each.
+
+    Raises:
+        UsageError: at the first fault, with its file, line and column.
+    """
+    left: list[str] = []
+    try:
+        types = _types(_frame(layout, dict.fromkeys(layout.roles, pl.String), _SAMPLE), layout)
+        columns = _columns(_frame(layout, types), layout, left)
+    except pl.exceptions.NoDataError:
+        columns = {"user": pl.Series(dtype=pl.Int64)}
+    except (pl.exceptions.PolarsError, Unfit):
+        left = []
+        columns = _read_as_text(layout, left)
+    if not len(columns["user"]):
+        if layout.keep is not None:
+            where = f"no row has {layout.keep[1]!r} in {layout.named(layout.keep[0])}"
+        else:
+            where = "there is a header and no row" if layout.header else "there is no row"
+        raise UsageError(f"{layout.file.shown}: {where}")
+    return columns, left
+
+
+def _frame(layout: Layout, types: dict[str, Any], rows: int | None = None) -> pl.DataFrame:
+    """Read the layout's columns as these types, and a column ``bad`` for rows that may lack fields."""
+    # Polars separates by one character; fields between doubled separators come out as every second column.
+    step = len(layout.separator)
+    width = step * (len(layout.fields) - 1) + 1
+    schema: dict[str, Any] = {str(place): pl.String for place in range(width)}
+    schema.update({str(step * place): types[role] for role, place in layout.roles.items()})
+    scan = pl.scan_csv(
+        layout.file.path,
+        has_header=False,
+        skip_rows=layout.skip,
+        schema=schema,
+        separator=layout.separator[0],
+        quote_char='"' if layout.quoted else None,
+        encoding="utf8-lossy",  # an id that is no UTF-8 is found below, and nobody minds another column
+        n_rows=rows,
+        glob=False,
+    )
+    bad = pl.any_horizontal(pl.col(str(width - 1)).is_null(), *_between(step, width))
+    columns = {role: pl.col(str(step * place)) for role, place in layout.roles.items()}
+    if layout.keep is not None:
+        place, value, other = layout.keep
+        field = pl.col(str(step * place))
+        bad |= ~field.is_in([value, other]) | field.is_null()
+        scan = scan.filter((field == value) | bad)
+    return scan.select(**columns, bad=bad).collect(engine="streaming")
+
+
+def _between(step: int, width: int) -> list[pl.Expr]:
+    return [pl.col(str(place)).is_not_null() for place in range(width) if place % step]
+
+
+def _types(sample: pl.DataFrame, layout: Layout) -> dict[str, Any]:
+    """Return the types that the first rows speak for."""
+    types: dict[str, Any] = {role: _TYPES[role] for role in layout.roles}
+    ids = ("user", "item")
+    for role in ids:
+        if sample[role].cast(pl.Int64, strict=False).null_count():
+            types[role] = pl.String
+    if layout.ids != "padded" and pl.Int64 in (types[role] for role in ids) and _padded(layout):
+        types.update(dict.fromkeys(ids, pl.String))
+    if "time" in types and sample["time"].cast(pl.Int64, strict=False).null_count():
+        types["time"] = pl.String
+    return types
+
+
+def _padded(layout: Layout) -> bool:
+    """Return whether the file may have whole numbers that are not written as such: ``007``, ``+7`` or ``-0``.
+
+    A typed column of integers would lose that in silence. Whole blocks of bytes are looked at, of any column.
+    """
+    zero, begins = ord("0"), [ord("\n"), ord(layout.separator[-1]), *([ord('"')] if layout.quoted else [])]
+    size = layout.file.path.stat().st_size
+
+    def look(begin: int, end: int) -> bool:
+        whole = np.frombuffer(os.pread(file.fileno(), end - begin + 2, begin), dtype=np.uint8)
+        # Pieces that stay in a processor's cache: the passes below are several times as fast there.
+        for piece in range(0, len(whole) - 2, _PIECE):
+            block = whole[piece : piece + _PIECE + 2]
+            first, second, third = block[:-2], block[1:-1], block[2:]
+            odd = (third - np.uint8(zero) < 10) & (second == zero)
+            odd |= (third == zero) & (second == ord("-"))
+            odd |= second == ord("+")
+            begun = first == begins[0]
+            for mark in begins[1:]:
+                begun |= first == mark
+            if (odd & begun).any():
+                return True
+        return False
+
+    with layout.file.path.open("rb") as file:
+        return file.read(1) in (b"0", b"+", b"-") or any(in_threads(look, row_blocks(size, _BLOCK)))
+
+
+def _columns(frame: pl.DataFrame, layout: Layout, left: list[str]) -> dict[str, pl.Series]:
+    """Check whole columns and bring them to their types.
+
+    Raises:
+        Unfit: where something is wrong in them.
+    """
+    if frame["bad"].any():
+        raise Unfit
+    columns = {role: frame[role] for role in layout.roles}
+    if any(column.null_count() for column in columns.values()):
+        raise Unfit
+    if layout.header is not None and columns["user"].dtype == pl.String and _header_again(columns, layout):
+        raise Unfit
+    for role in ("user", "item"):
+        texts = columns[role]
+        columns[role] = ids_of(texts, layout.ids)
+        if columns[role].dtype == pl.String:
+            padded = int((texts != columns[role]).sum())
+            if padded:
+                left.append(f"Blanks around {padded:,} {role} ids were left out.")
+    if "rating" in columns:
+        ratings = columns["rating"]
+        if ratings.dtype == pl.String:
+            ratings = ratings.str.strip_chars(BLANKS).cast(pl.Float32, strict=False)
+        if ratings.null_count() or not ratings.is_finite().all():
+            raise Unfit
+        columns["rating"] = ratings
+    if "time" in columns:
+        columns.update(times_of(columns.pop("time"), layout.date))
+    return columns
+
+
+def _header_again(columns: Mapping[str, pl.Series], layout: Layout) -> bool:
+    """Return whether a row repeats the header, as where files were joined."""
+    names = {role: (layout.header or ())[layout.roles[role]].strip(BLANKS) for role in ("user", "item")}
+    texts = {role: columns[role].cast(pl.String).str.strip_chars(BLANKS) for role in names}
+    return bool(((texts["user"] == names["user"]) & (texts["item"] == names["item"])).any())
+
+
+def _read_as_text(layout: Layout, left: list[str]) -> dict[str, pl.Series]:
+    """Read every column as text first; where that fails too, look for the fault line by line.
+
+    Raises:
+        UsageError: at the first fault.
+    """
+    texts = dict.fromkeys(layout.roles, pl.String)
+    try:
+        return _columns(_frame(layout, texts), layout, left)
+    except (pl.exceptions.PolarsError, Unfit):
+        left.clear()
+        fault = first_fault(layout)
+    if fault is not None:
+        raise fault
+    try:
+        frame = _frame(layout, texts)
+        # The second look found every row in order, so a row without a user is a blank line, and what is
+        # ``bad`` is a field that is empty and that nobody reads.
+        blank = pl.col("user").fill_null("").str.strip_chars(BLANKS) == ""
+        return _columns(frame.filter(~blank).with_columns(bad=pl.lit(value=False)), layout, left)
+    except (pl.exceptions.PolarsError, Unfit) as error:
+        reason = str(error).splitlines()[0] if str(error) else "a column holds values that cannot be read"
+        raise UsageError(
+            f"{layout.file.shown}: {_odd_quotes(layout)}the file cannot be read: {reason}"
+        ) from None
+
+
+def _odd_quotes(layout: Layout) -> str:
+    """Return the first line with an unpaired quotation mark, as the beginning of a message."""
+    with layout.file.path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if layout.quoted and line.count(b'"') % 2:
+                return f"line {number}: an unpaired quotation mark; "
+    return ""
