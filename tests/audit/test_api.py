@@ -22,7 +22,7 @@ def test_six_lines(data, tmp_path) -> None:
         },
         k=5,
         split={"known": 0.5},
-        membership={"shadows": 4},
+        membership={"shadows": 4, "vectors": 4, "attacks": "difference", "serving": "popular"},
         seeds=1,
     )
     result = run_audit(spec, out=tmp_path / "leaks")

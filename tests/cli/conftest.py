@@ -37,6 +37,12 @@ def spec(tmp_path_factory) -> Path:
     return folder / "spec.yaml"
 
 
+@pytest.fixture(autouse=True)
+def one_worker(monkeypatch) -> None:
+    """Let audits be computed in this process: only tests that ask for workers start processes."""
+    monkeypatch.setattr("recaudit.cli.audit.cores", lambda: 1)
+
+
 @pytest.fixture
 def recaudit(capsys) -> Callable[..., tuple[int, str, str]]:
     """Run the command line and return exit code, standard output and standard error."""

@@ -255,20 +255,22 @@ def test_pictures_are_whole_and_the_same_each_time(name: str, tmp_path: Path) ->
     assert dict(matplotlib.rcParams) == before
 
 
-def words(path: Path) -> list[str]:
+def words(frame: pl.DataFrame, grid: Grid, folder: Path) -> list[str]:
+    """Return the words of an experiment's picture, which all formats share: one is drawn."""
+    (path,) = draw(frame, grid, folder, kinds=("svg",))
     return ["".join(e.itertext()) for e in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
 
 
 @pytest.mark.slow
 def test_pictures_name_what_they_show(tmp_path: Path) -> None:
-    table = words(draw(results(TABLE), TABLE, tmp_path)[0])
+    table = words(results(TABLE), TABLE, tmp_path)
     assert {"ours, 95 % interval", "published", "floor: popular list", "ceiling: retrained"} <= set(table)
     assert {"agreement@50 on unqueried users", "steam, lmf", "QSD", "PTAQ"} <= set(table)
-    lines = words(draw(results(LENGTHS), LENGTHS, tmp_path)[0])
+    lines = words(results(LENGTHS), LENGTHS, tmp_path)
     assert {"agreement@k on unqueried users", "length of the lists (k)", "ml-1m, ncf", "100"} <= set(lines)
     assert "published" not in lines
     frame = results(MODELS)
-    heat = words(draw(frame, MODELS, tmp_path)[0])
+    heat = words(frame, MODELS, tmp_path)
     for row in frame.filter(users="unqueried", attack="PTAQ").iter_rows(named=True):
         assert f"{row['value']:.3f}" in heat
         assert f"{row['low']:.3f}–{row['high']:.3f}" in heat
@@ -279,7 +281,7 @@ def test_pictures_name_what_they_show(tmp_path: Path) -> None:
 def test_pictures_say_what_was_not_measured(name: str, tmp_path: Path) -> None:
     grid = load_grid(f"zhu2023/{name}")
     frame = results(grid, lambda attack, labels: labels["victim"] == "lmf")
-    assert any("not measured" in text or text == "measured" for text in words(draw(frame, grid, tmp_path)[0]))
+    assert any("not measured" in text or text == "measured" for text in words(frame, grid, tmp_path))
     assert len(draw(frame.clear(), grid, tmp_path / "empty")) == 3
 
 
@@ -287,8 +289,8 @@ def test_pictures_say_what_was_not_measured(name: str, tmp_path: Path) -> None:
 def test_a_heatmaps_floor_is_of_a_clone_that_was_measured(tmp_path: Path) -> None:
     whole = results(MODELS)
     part = whole.filter(pl.col("clone") == "ncf")
-    assert words(draw(part.clear(), MODELS, tmp_path)[0]).count("not") == 9 * 5 + 6
-    heat = words(draw(part, MODELS, tmp_path)[0])
+    assert words(part.clear(), MODELS, tmp_path).count("not") == 9 * 5 + 6
+    heat = words(part, MODELS, tmp_path)
     assert heat.count("not") == 6 * 5, "floor and ceiling are known of all targets"
     for row in part.filter(users="unqueried", attack="popularity").iter_rows(named=True):
         assert f"{row['value']:.3f}" in heat
