@@ -129,6 +129,7 @@ def to_dict(found: Summary) -> dict[str, Any]:
                         "value",
                         "low",
                         "high",
+                        "n",
                         "seeds",
                         "threat",
                         "serving",
@@ -225,7 +226,9 @@ def _sure(result: Result) -> str:
         users.append(f"{number(data.candidate_users)} candidates{of_them}")
     seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
     behind = f"{' and '.join(users)} a seed, {seeds}" if users else seeds
-    return f"In brackets: 95 % intervals over users and seeds; {behind}."
+    return (
+        f"In brackets: 95 % intervals over users and seeds, and the number n of users behind them; {behind}."
+    )
 
 
 def _table(found: Summary) -> Table:

@@ -148,7 +148,7 @@ def _line(axes: Axes, drawn: _Drawn) -> None:
     def values(ends: Sequence[float | None]) -> np.ndarray:
         return np.clip([ends[place] or 0.0 for place in kept], least, 1)
 
-    if drawn.band and curve.low and curve.high:
+    if drawn.band and curve.low and curve.high and None not in curve.low:
         low, high = values(curve.low), values(curve.high)
         axes.fill_between(rates, low, high, color=drawn.colour, alpha=0.16, linewidth=0, zorder=2)
     (line,) = axes.plot(
