@@ -200,6 +200,8 @@ def _no_leak(block: Served, strongest: str, who: str) -> list[str]:
         )
     elif blind is not None and block.leaks(blind):
         found.append(f"Yet the detector “{block.label(blind)}” has an AUC of {_auc(block, blind)}.")
+    elif block.unsure(strongest):
+        found.append("Too few candidates to tell: a leak that is plain with more of them is not ruled out.")
     else:
         found.append("No leak was found by these attacks.")
     return found

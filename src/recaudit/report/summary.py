@@ -206,7 +206,8 @@ def _inferred_words(block: Served) -> str:
     if not block.leaks(best):
         others = [block.label(row) for row in (*block.attacks, *block.blind) if block.leaks(row)]
         others += [block.label(row) for row in block.attacks if block.leaks(row, "tpr@0.01")]
-        said = f", yet {others[0]} is above chance" if others else ": no leak was found"
+        none = ": too few candidates to tell" if block.unsure(best) else ": no leak was found"
+        said = f", yet {others[0]} is above chance" if others else none
         return f"Membership ({where}): {block.label(best)} has an AUC of {auc}, not above chance{said}."
     found = block.find(best, "tpr@0.01")
     tail = f" and finds {estimate(found)} of members at 1 % false positives" if found else ""
