@@ -6,7 +6,7 @@ from functools import cached_property
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from recaudit.vocabulary import NOT_AVAILABLE
+from recaudit.vocabulary import NOT_AVAILABLE, Form, metric_of, number
 
 __all__ = ["COLUMNS", "SCHEMA", "Figure", "Figures"]
 
@@ -23,8 +23,10 @@ class Figure(BaseModel):
         users: a group of :data:`recaudit.vocabulary.GROUPS`.
         metric: for instance ``agreement@50``, ``auc`` or ``tpr@0.01``.
         value: the mean over users and seeds; ``None`` where it is not available.
-        low: lower end of the 95 % interval.
-        high: upper end of the 95 % interval.
+        low: lower end of the 95 % interval; ``None`` where there are too few users for one.
+        high: upper end of the 95 % interval, likewise.
+        n: the users behind the value, over all seeds; ``None`` where it is not a mean over users, or where an
+            earlier version did not say.
         seeds: number of seeds behind the value.
         threat: ``stealing`` or ``membership``.
         serving: what strangers were served where the threat is membership, else ``None``.
@@ -43,6 +45,7 @@ class Figure(BaseModel):
     value: float | None
     low: float | None = None
     high: float | None = None
+    n: int | None = None
     seeds: int
     threat: str = "stealing"
     serving: str | None = None
@@ -53,12 +56,23 @@ class Figure(BaseModel):
         """Why there is no value: a figure without seeds was not measured."""
         return NOT_AVAILABLE if self.seeds else "not measured"
 
+    def between(self, form: Form | None = None) -> str:
+        """Return the interval and the number of users, ``62.1–67.0; n 300``; empty where there is neither.
+
+        Args:
+            form: how numbers are written; the metric's own where it is not given.
+        """
+        metric = metric_of(self.metric)
+        same = metric.spread and self.low == self.high
+        interval = "" if same else (form or metric.form).interval(self.low, self.high)
+        return "; ".join(filter(None, (interval, "" if self.n is None else f"n {number(self.n)}")))
+
 
 SCHEMA = pl.Schema(
     {
         **dict.fromkeys(("data", "victim", "clone", "attack", "users", "metric"), pl.String()),
         **dict.fromkeys(("value", "low", "high"), pl.Float64()),
-        "seeds": pl.Int64(),
+        **dict.fromkeys(("n", "seeds"), pl.Int64()),
         **dict.fromkeys(("threat", "serving"), pl.String()),
     }
 )

@@ -266,25 +266,36 @@ def test_exit_codes_and_where_things_are_written(recaudit, spec, tmp_path) -> No
         "store",
         "victims",
     }
-    value = next(
-        figure.value
+    found = next(
+        figure
         for figure in read_result(folder).figures
         if (figure.attack, figure.metric, figure.users) == ("PTD", "agreement@4", "unqueried")
     )
-    code, out, err = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={value}")
+    code, out, err = recaudit("audit", spec, "--out", folder, "--fail-over", "agreement@4=1")
     assert code == 0
     assert err == "recaudit: Seeds taken from an earlier run: 0.\n", "nothing is trained"
     assert recaudit("audit", spec, "--out", folder, "--quiet") == (0, "", "")
     code, out, _ = recaudit("audit", spec, "--out", folder, "--json", "--markdown", folder / "summary.md")
     assert (code, json.loads(out)["report"]) == (0, str(folder / "report.html"))
     assert "PTD" in (folder / "summary.md").read_text("utf-8")
-    limit = value - 0.001
-    code, out, _ = recaudit("audit", spec, "--out", folder, "--fail-over", f"agreement@4={limit}")
+    code, out, _ = recaudit("audit", spec, "--out", folder, "--fail-over", "agreement@4=-1")
     assert code == 1
     assert (
         out.splitlines()[-1]
-        == f"PTD: agreement@4 on unqueried users {value:.3f} is over the limit of {limit:g}"
+        == f"PTD: agreement@4 on unqueried users {found.value:.3f} is over the limit of -1"
     )
+    assert found.n is not None
+    assert found.n < 30
+    limit = ["--fail-over", f"agreement@4={found.value:.6f}"]
+    code, out, _ = recaudit("audit", spec, "--out", folder, *limit)
+    assert code == 3
+    assert out.splitlines()[-1].startswith(
+        f"Too few users to tell: PTD: agreement@4 on unqueried users {found.value:.3f}"
+    )
+    assert f"n {found.n}) against the limit of " in out.splitlines()[-1]
+    code, out, err = recaudit("audit", spec, "--out", folder, *limit, "--fail-over-if-unsure", "--quiet")
+    assert (code, out) == (1, "")
+    assert _one_line(err, "Too few users to tell: ")
     code, _, err = recaudit("audit", spec, "--out", folder, "--k", "3")
     assert code == 2
     assert _one_line(err, "holds the result of another spec")

@@ -223,6 +223,22 @@ def test_chance_is_no_leak_found_by_these_attacks(membership_values: dict[str, A
 
 
 @pytest.mark.parametrize(
+    "ends", [(0.512, 0.1, 0.9), (0.786, 0.449, 0.948), (0.5, 0.0, 0.7), (1.0, None, None)]
+)
+def test_no_leak_is_never_said_where_a_plain_one_is_not_ruled_out(
+    membership_values: dict[str, Any], ends: tuple[float | None, ...]
+) -> None:
+    found = at_chance(membership_values)
+    for figure in found["figures"]:
+        if (figure["attack"], figure["metric"]) == ("stack", "auc"):
+            figure.update(zip(("value", "low", "high"), ends, strict=True), n=4)
+    assert "No leak was found" not in headline(found)
+    assert headline(found).endswith(
+        "Too few candidates to tell: a leak that is plain with more of them is not ruled out."
+    )
+
+
+@pytest.mark.parametrize(
     ("attack", "metric", "ends", "words"),
     [
         ("rich", "auc", (0.511, 0.503, 0.519), "Yet the AUC of rich is above chance."),

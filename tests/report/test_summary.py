@@ -78,6 +78,12 @@ def test_no_leak_is_said(both_values: dict[str, Any]) -> None:
         if figure["metric"] in ("auc", "tpr@0.01"):
             figure |= {"value": 0.5, "low": 0.0, "high": 0.6}
     assert "No leak was found" in summary(parse_result(both_values)).leaks[1]
+    for figure in both_values["figures"]:
+        if figure["metric"] == "auc":
+            figure |= {"high": 0.8, "n": 12}
+    told = summary(parse_result(both_values)).leaks[1]
+    assert "an AUC of 0.500 (0.000–0.800; n 12)" in told
+    assert "Too few candidates to tell" in told
 
 
 def test_json_has_full_precision_and_what_is_better(both_values: dict[str, Any]) -> None:

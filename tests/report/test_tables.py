@@ -131,9 +131,9 @@ def test_the_csv_has_exactly_the_columns_and_full_precision(values: dict[str, An
     file = tmp_path / "figures.csv"
     write_figures_csv(result, file)
     lines = file.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "data,victim,clone,attack,users,metric,value,low,high,seeds,threat,serving"
+    assert lines[0] == "data,victim,clone,attack,users,metric,value,low,high,n,seeds,threat,serving"
     assert lines[1].startswith("ml-1m,bpr,bpr,popularity,unqueried,agreement@50,0.3333333333333333,")
-    assert lines[2] == "ml-1m,bpr,,popularity,queried,agreement@50,,,,5,stealing,"
+    assert lines[2] == "ml-1m,bpr,,popularity,queried,agreement@50,,,,,5,stealing,"
     read = pl.read_csv(file)
     assert len(read) == len(result.figures)
     assert read["value"].to_list() == [figure.value for figure in result.figures]
@@ -146,7 +146,7 @@ def test_an_empty_csv_has_its_header(values: dict[str, Any], tmp_path: Path) -> 
     write_figures_csv(parse_result(values), tmp_path / "figures.csv")
     assert (
         tmp_path / "figures.csv"
-    ).read_text() == "data,victim,clone,attack,users,metric,value,low,high,seeds,threat,serving\n"
+    ).read_text() == "data,victim,clone,attack,users,metric,value,low,high,n,seeds,threat,serving\n"
 
 
 def test_the_csv_tells_threat_and_serving(both_result: Result, tmp_path: Path) -> None:

@@ -37,8 +37,9 @@ DONE, USAGE, FAULT, INTERRUPTED = 0, 2, 70, 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name and exit.
 
-    The code is 0 when it is done, 1 for a finding over a limit, 2 for wrong usage or input, 70 for a fault of
-    recaudit itself (``EX_SOFTWARE``), whose traceback is printed, and 130 when stopped.
+    The code is 0 when it is done, 1 for a finding over a limit, 2 for wrong usage or input, 3 where too few
+    users tell whether a finding is over a limit, 70 for a fault of recaudit itself (``EX_SOFTWARE``), whose
+    traceback is printed, and 130 when stopped.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a character of a table shows another one, instead of nothing at all.

@@ -1,8 +1,7 @@
 """``recaudit audit``: one setting, from a spec and flags to tables, plots and an exit code."""
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,20 +10,17 @@ from cyclopts import Parameter
 
 from recaudit.cli.console import Output, cores, one_thread
 from recaudit.cli.flags import Whole, flags_of_spec
+from recaudit.cli.gate import OVER, UNSURE, judged, parse_limits
 from recaudit.cli.progress import GridProgress
 from recaudit.cli.spec_file import ALIASES, apply_setting, read_yaml, with_flags
 from recaudit.errors import UsageError, nearest
 from recaudit.files import write_text
-from recaudit.vocabulary import CANDIDATES, LEAKS, NULL
 
 if TYPE_CHECKING:
-    from recaudit.audit.spec import AuditSpec
     from recaudit.report.summary import Summary
 
 __all__ = ["audit"]
 
-OVER_LIMIT = 1
-METRICS = ("agreement", "place", "rbo", "recall", "ndcg")
 Several = Parameter(negative="", show_default=False)
 Switch = Parameter(negative="", show_default=False)
 
@@ -49,8 +45,11 @@ class HowToRun:
     store: str | None = None
     """Folder that keeps finished nodes, which several audits may share; `store` in --out by default."""
     fail_over: Annotated[tuple[str, ...], Several] = ()
-    """Exit with 1 where an attack's figure is over a limit: on unqueried users, such as agreement@50=0.6; on
-    members and strangers under the first way of serving, such as tpr@0.01=0.1 or auc=0.6."""
+    """Exit with 1 where an attack's figure is over a limit, with 3 where too few users tell: on unqueried
+    users, such as agreement@50=0.6; on members and strangers under the first way of serving, such as
+    tpr@0.01=0.1 or auc=0.6."""
+    fail_over_if_unsure: Annotated[bool, Switch] = False
+    """Exit with 1, not with 3, where too few users tell whether a figure is over its limit."""
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v")), Switch] = False
     """Print the tables too, below the summary."""
     quiet: Annotated[bool, Switch] = False
@@ -96,7 +95,7 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
 
     _check_keys(values, tuple(AuditSpec.model_fields))
     settings = audit_spec({key: value for key, value in values.items() if key not in HOW_TO_RUN})
-    limits = _limits(values.get("fail_over", ()), settings.k, settings.threats)
+    limits = parse_limits(values.get("fail_over", ()), settings.k, settings.threats)
     workers = _workers(values.get("workers", cores()))
     name = f"audit-{Path(settings.data.source).stem}-{settings.victim_card.name}-{settings.digest[:8]}"
     directory = _directory("out", values.get("out", name))
@@ -122,7 +121,8 @@ def audit(  # noqa: D417 - cyclopts reads the fields of flags and how
     if values.get("verbose"):
         output.print(terminal_table(result))
     say = output.warn if values.get("json") or quiet else output.say
-    return _judge(limits, found.content["figures"], settings, say)
+    code = judged(limits, found.content["figures"], settings.attacks, settings.membership.serving[0], say)
+    return OVER if code == UNSURE and values.get("fail_over_if_unsure") else code
 
 
 def _show(told: "Summary", values: Mapping[str, Any], output: Output) -> None:
@@ -165,59 +165,3 @@ def _workers(given: object) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
         raise UsageError(f"workers: expected a whole number of at least 1, found {given!r}")
     return given
-
-
-def _limits(given: object, k: int, threats: Sequence[str]) -> list[tuple[str, float]]:
-    """Return metric and limit of each ``--fail-over``, from one text or several."""
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"fail_over: expected something like agreement@{k}=0.6, found {given!r}")
-    return [_limit(text, k, threats) for text in texts]
-
-
-def _limit(text: str, k: int, threats: Sequence[str]) -> tuple[str, float]:
-    metric, _, number = text.partition("=")
-    known = [f"{name}@{k}" for name in METRICS] if "stealing" in threats else []
-    known += LEAKS if "membership" in threats else ()
-    if metric not in known:
-        raise UsageError(f"fail_over: unknown metric {metric!r}{nearest(metric, known)}")
-    try:
-        limit = float(number)
-    except ValueError:
-        limit = math.nan
-    if math.isnan(limit):
-        raise UsageError(f"fail_over: {text!r} has no limit; expected something like {metric}=0.6")
-    return metric, limit
-
-
-def _judge(
-    limits: list[tuple[str, float]],
-    figures: list[dict[str, Any]],
-    spec: "AuditSpec",
-    say: Callable[[str], None],
-) -> int:
-    """Say which attacks are over which limit, and return the exit code."""
-    over = 0
-    for metric, limit in limits:
-        headline: tuple[str | None, str]
-        if metric in LEAKS:
-            # The blind panel counts: a leak that takes no attack is one too. A null control is none.
-            attacks = {row["attack"] for row in figures if not row["attack"].startswith(NULL)}
-            headline = (spec.membership.serving[0], CANDIDATES)
-            whom = f"members and strangers ({headline[0]})"
-        else:
-            attacks, headline, whom = set(spec.attacks), (None, "unqueried"), "unqueried users"
-        for row in figures:
-            if (row["metric"], row["serving"], row["users"]) != (metric, *headline):
-                continue
-            if row["attack"] not in attacks:
-                continue
-            if row["value"] is None:
-                raise UsageError(
-                    f"fail_over: {metric} of {row['attack']} is not available here; choose another metric"
-                )
-            if row["value"] > limit:
-                over = OVER_LIMIT
-                found = f"{row['value']:.3f} is over the limit of {limit:g}"
-                say(f"{row['attack']}: {metric} on {whom} {found}")
-    return over

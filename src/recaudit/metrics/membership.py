@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64, Real
 
-from recaudit.metrics.intervals import Interval, check_resampling
+from recaudit.metrics.intervals import BESIDE, FEWEST, Interval, check_resampling, ends, user_weights
 
 __all__ = ["MeanRoc", "RocCurve", "accuracy", "auc", "mean_roc", "membership_intervals", "roc", "tpr_at_fpr"]
 
@@ -39,8 +39,8 @@ class MeanRoc:
     Args:
         false_positive_rates: where the curves were read.
         true_positive_rates: the mean over seeds there.
-        low: the lower end of the interval there.
-        high: the upper end of the interval there.
+        low: the lower end of the interval there, nan where there are too few users for one.
+        high: the upper end of the interval there, likewise.
     """
 
     false_positive_rates: Float64[np.ndarray, "P"]
@@ -125,19 +125,19 @@ def membership_intervals(
     resamples: int = 2000,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Return ``auc``, ``accuracy`` and each ``tpr@<fpr>``: means over seeds with bootstrap intervals.
+    """Return ``auc``, ``accuracy`` and each ``tpr@<fpr>``: means over seeds with their intervals.
 
-    The bootstrap has two levels, as that of ``bootstrap_interval``: each resample draws as many seeds as
-    there are, with replacement, and then for each drawn seed as many of its members and as many of its
-    non-members as it has, each with replacement (Davison and Hinkley 1997, section 3.8). With one seed only
-    users are resampled: the interval then leaves out how much one training differs from the next. Users whom
-    several seeds share are drawn for each of them apart. All figures come from the same resamples, and so do
-    those of every attack on the same members: the draws depend on ``seed``, ``resamples`` and the seeds'
-    numbers of members and non-members alone.
+    The intervals are those of ``bootstrap_interval`` and have its two levels. Each resample weighs a seed's
+    members, and apart from them its non-members, by the Bayesian bootstrap. A quarter of a member and of a
+    non-member is weighed above all scores and as much below them, half a user at each end in all: where
+    every member outscores every non-member, a few users still do not prove an AUC of 1. Users whom several
+    seeds share are weighed for each of them apart. All figures come from the same resamples, and so do those
+    of every attack on the same members: the draws depend on ``seed``, ``resamples`` and the seeds' numbers of
+    members and non-members alone. There is no interval from fewer than ``FEWEST`` members or non-members.
 
-    A TPR that hangs on the few highest non-members, as at an FPR near or below 1/N, has a rough interval: a
-    resample leaves the very highest out in about a third of all cases and never draws a higher one, so the
-    interval reaches up more readily than down.
+    The interval of a TPR is about the FPR in the population: few non-members cannot show that a threshold
+    lets in one of a hundred only. From fewer than some ``2 / fpr`` non-members its lower end is 0 or close
+    to it, whatever the TPR.
 
     Args:
         scores: one array a seed, one score a user.
@@ -164,10 +164,13 @@ def membership_intervals(
         return np.column_stack(told)
 
     names = ["auc", "accuracy", *(f"tpr@{fpr}" for fpr in false_positive_rates)]
-    ends = _means_and_ends(ranked, figures, seed=seed, resamples=resamples, level=level)
+    found = _means_and_ends(ranked, figures, seed=seed, resamples=resamples, level=level)
+    n, sure = sum(map(len, scores)), not np.isnan(found).any()
     return {
-        name: Interval(value=float(value), low=float(low), high=float(high))
-        for name, value, low, high in zip(names, *ends, strict=True)
+        name: Interval(
+            value=float(value), low=float(low) if sure else None, high=float(high) if sure else None, n=n
+        )
+        for name, value, low, high in zip(names, *found, strict=True)
     }
 
 
@@ -184,7 +187,8 @@ def mean_roc(
 
     Vertical averaging (Fawcett 2006) of the curves as steps: each is read by ``tpr_at_fpr``, not
     interpolated, so the plot holds the very values of ``tpr@<fpr>``. The band is made of the resamples of
-    ``membership_intervals``; it holds at each FPR by itself, not for the whole curve at once.
+    ``membership_intervals``; it holds at each FPR by itself, not for the whole curve at once. As no curve
+    falls, its ends do not either.
 
     Args:
         scores: one array a seed, one score a user.
@@ -198,14 +202,15 @@ def mean_roc(
         ValueError: as ``membership_intervals`` does.
     """
     rates = _rates(false_positive_rates)
-    ends = _means_and_ends(
+    value, *band = _means_and_ends(
         _seeds(scores, members),
         lambda _, counts: _true_positive_rates(counts, rates),
         seed=seed,
         resamples=resamples,
         level=level,
     )
-    return MeanRoc(false_positive_rates=rates, true_positive_rates=ends[0], low=ends[1], high=ends[2])
+    low, high = (np.maximum.accumulate(end) for end in band)
+    return MeanRoc(false_positive_rates=rates, true_positive_rates=value, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,10 +232,15 @@ class _Ranked:
 
 @dataclass(frozen=True, kw_only=True)
 class _Counts:
-    """How many the 0, 1, .. S highest distinct scores let in of each class, a row a resample."""
+    """How many the 0, 1, .. S highest distinct scores let in of each class, a row a resample.
 
-    false_positives: Int64[np.ndarray, "R S1"]
-    true_positives: Int64[np.ndarray, "R S1"]
+    A resample counts weights. Its first and last score are those above and below all scores of users, so that
+    ``above`` is 1.
+    """
+
+    false_positives: Real[np.ndarray, "R S1"]
+    true_positives: Real[np.ndarray, "R S1"]
+    above: int = 0
 
 
 def _ranked(scores: Float[np.ndarray, "_"], members: Bool[np.ndarray, "_"], where: str = "") -> _Ranked:
@@ -268,21 +278,34 @@ def _rates(false_positive_rates: Sequence[float] | Float64[np.ndarray, "P"]) -> 
 
 def _whole(ranked: _Ranked) -> _Counts:
     """Count each user once."""
-    return _counts(ranked, ranked.member_places[None], ranked.other_places[None])
 
-
-def _counts(
-    ranked: _Ranked, member_places: Int64[np.ndarray, "R M"], other_places: Int64[np.ndarray, "R N"]
-) -> _Counts:
-    """Count the drawn users, one row a resample, whom each number of distinct scores lets in."""
-    n_rows, width = len(member_places), len(ranked.distinct) + 1
-
-    def at_most(places: Int64[np.ndarray, "R n"]) -> Int64[np.ndarray, "R S1"]:
+    def at_most(places: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "1 S1"]:
         # A place is counted one further on: nobody is let in by no score.
-        cells = places + (width * np.arange(n_rows)[:, None] + 1)
-        return np.bincount(cells.ravel(), minlength=n_rows * width).reshape(n_rows, width).cumsum(axis=1)
+        return np.bincount(places + 1, minlength=len(ranked.distinct) + 1).cumsum()[None]
 
-    return _Counts(false_positives=at_most(other_places), true_positives=at_most(member_places))
+    return _Counts(false_positives=at_most(ranked.other_places), true_positives=at_most(ranked.member_places))
+
+
+def _weighed(
+    ranked: _Ranked, of_members: Float64[np.ndarray, "R M2"], of_others: Float64[np.ndarray, "R N2"]
+) -> _Counts:
+    """Weigh the users whom each number of distinct scores lets in, one row a resample."""
+    n_rows, width = len(of_members), len(ranked.distinct) + 3
+
+    def at_most(
+        places: Int64[np.ndarray, "n"], weights: Float64[np.ndarray, "R n2"]
+    ) -> Float64[np.ndarray, "R S3"]:
+        # The first weight stands below all scores, the last one above them.
+        columns = np.concatenate([[width - 1], places + 2, [1]])
+        cells = columns + width * np.arange(n_rows)[:, None]
+        found = np.bincount(cells.ravel(), weights=weights.ravel(), minlength=n_rows * width)
+        return found.reshape(n_rows, width).cumsum(axis=1)
+
+    return _Counts(
+        false_positives=at_most(ranked.other_places, of_others),
+        true_positives=at_most(ranked.member_places, of_members),
+        above=1,
+    )
 
 
 def _areas(counts: _Counts) -> Float64[np.ndarray, "R"]:
@@ -295,15 +318,12 @@ def _areas(counts: _Counts) -> Float64[np.ndarray, "R"]:
 
 def _true_positive_rates(counts: _Counts, rates: Float64[np.ndarray, "P"]) -> Float64[np.ndarray, "R P"]:
     """Return each row's greatest TPR at FPRs of at most ``rates``."""
-    n_rows = len(counts.true_positives)
-    n_members, n_others = (int(each[0, -1]) for each in (counts.true_positives, counts.false_positives))
-    # The greatest a with a / N <= rate, as division rounds: 29 / 100 is 0.29, but 0.29 * 100 is below 29.
-    allowed = np.searchsorted(np.arange(n_others + 1) / n_others, rates, side="right") - 1
+    true, false = counts.true_positives, counts.false_positives
     # Rows one behind the other, each lifted above the one before, are one sorted array to search.
-    lift = (n_others + 1) * np.arange(n_rows)[:, None]
-    lifted = (counts.false_positives + lift).ravel()
-    last = np.searchsorted(lifted, (allowed + lift).ravel(), side="right") - 1
-    found: np.ndarray = counts.true_positives.ravel()[last].reshape(n_rows, len(rates)) / n_members
+    lift = 2.0 * np.arange(len(true))[:, None]
+    lifted = (false / false[:, -1:] + lift).ravel()
+    last = np.searchsorted(lifted, (rates + lift).ravel(), side="right") - 1
+    found: np.ndarray = true.ravel()[last].reshape(len(true), len(rates)) / true[:, -1:]
     return found
 
 
@@ -314,7 +334,7 @@ def _accuracies(counts: _Counts, let_in: int | None) -> Float64[np.ndarray, "R"]
         both = true + false
         column = np.argmax(2 * both >= both[:, -1:], axis=1)[:, None]
     else:
-        column = np.full((len(true), 1), let_in)
+        column = np.full((len(true), 1), let_in + counts.above)
     let_in_true, let_in_false = (np.take_along_axis(each, column, axis=1)[:, 0] for each in (true, false))
     accuracies: np.ndarray = (let_in_true / true[:, -1] + 1 - let_in_false / false[:, -1]) / 2
     return accuracies
@@ -328,34 +348,45 @@ def _means_and_ends(
     resamples: int,
     level: float,
 ) -> Float64[np.ndarray, "3 F"]:
-    """Return the means over seeds of the figures, and the lower and upper ends of their intervals."""
+    """Return the means over seeds of the figures, and the ends of their intervals, nan where there are none."""
     check_resampling(resamples, level)
-    values = np.mean([figures(n, _whole(each))[0] for n, each in enumerate(seeds)], axis=0)
+    own = np.concatenate([figures(number, _whole(each)) for number, each in enumerate(seeds)])
+    value = np.mean(own, axis=0)
+    if (
+        min(sum(len(each.member_places) for each in seeds), sum(len(each.other_places) for each in seeds))
+        < FEWEST
+    ):
+        return np.stack([value, *np.full((2, len(value)), np.nan)])
     # Each seed's users have streams of their own, so that no draw depends on another seed's numbers.
-    first, *rest = np.random.default_rng(seed).spawn(1 + 2 * len(seeds))
-    drawn = first.integers(len(seeds), size=(resamples, len(seeds)))
-    resampled = np.empty((*drawn.shape, len(values)))
+    of_seeds, *rest = np.random.default_rng(seed).spawn(1 + 2 * len(seeds))
+    drawn, weights = np.empty((resamples, *own.shape)), np.empty((resamples, len(seeds)))
     for number, each in enumerate(seeds):
-        slots = np.argwhere(drawn == number)
         done = 0
-        for counts in _resamples(each, len(slots), rest[2 * number], rest[2 * number + 1]):
-            part = slots[done : done + len(counts.true_positives)]
-            resampled[part[:, 0], part[:, 1]] = figures(number, counts)
-            done += len(part)
-    ends = np.quantile(resampled.mean(axis=1), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return np.concatenate([values[None], ends])
+        for counts in _resamples(
+            each, resamples, BESIDE / 2 / len(seeds), *rest[2 * number : 2 * number + 2]
+        ):
+            part = slice(done, done + len(counts.true_positives))
+            drawn[part, number] = figures(number, counts)
+            weights[part, number] = counts.true_positives[:, -1] / len(each.member_places)
+            weights[part, number] += counts.false_positives[:, -1] / len(each.other_places)
+            done = part.stop
+    return np.concatenate([value[None], ends(own, drawn, weights, of_seeds, level)])
 
 
 def _resamples(
-    ranked: _Ranked, count: int, of_members: np.random.Generator, of_others: np.random.Generator
+    ranked: _Ranked,
+    count: int,
+    beside: float,
+    of_members: np.random.Generator,
+    of_others: np.random.Generator,
 ) -> Iterator[_Counts]:
-    """Draw ``count`` resamples of the members and of the non-members, as many at a time as memory allows."""
+    """Weigh the members and the non-members ``count`` times, as many at a time as memory allows."""
     n_members, n_others = len(ranked.member_places), len(ranked.other_places)
     rows = max(1, _CHUNK // (n_members + n_others))
     for start in range(0, count, rows):
         n_rows = min(rows, count - start)
-        yield _counts(
+        yield _weighed(
             ranked,
-            ranked.member_places[of_members.integers(n_members, size=(n_rows, n_members))],
-            ranked.other_places[of_others.integers(n_others, size=(n_rows, n_others))],
+            user_weights(n_rows, n_members, beside, of_members),
+            user_weights(n_rows, n_others, beside, of_others),
         )

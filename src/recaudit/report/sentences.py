@@ -54,12 +54,11 @@ class Note:
 
 
 def estimate(figure: Figure | None) -> str:
-    """Return a figure with its interval, ``64.7 % (62.1–67.0)``."""
+    """Return a figure with its interval and the number of users behind it, ``64.7 % (62.1–67.0; n 300)``."""
     if figure is None or figure.value is None:
         return NOT_AVAILABLE
-    form = metric_of(figure.metric).form
-    interval = form.interval(figure.low, figure.high)
-    return f"{form.text(figure.value)} ({interval})" if interval else form.text(figure.value)
+    text, between = metric_of(figure.metric).form.text(figure.value), figure.between()
+    return f"{text} ({between})" if between else text
 
 
 def setting(result: Result) -> str:
@@ -216,6 +215,8 @@ def _no_leak(block: Served, strongest: str, who: str) -> list[str]:
         )
     elif blind is not None and block.leaks(blind):
         found.append(f"Yet the detector “{block.label(blind)}” has an AUC of {_auc(block, blind)}.")
+    elif block.unsure(strongest):
+        found.append("Too few candidates to tell: a leak that is plain with more of them is not ruled out.")
     else:
         found.append("No leak was found by these attacks.")
     return found

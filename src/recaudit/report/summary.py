@@ -22,7 +22,7 @@ __all__ = ["ROWS", "Reading", "Summary", "markdown", "summary", "terminal", "to_
 ROWS = 24
 """The lines of a terminal that the summary has to fit."""
 
-_IN_JSON = {"attack", "metric", "users", "value", "low", "high", "seeds", "threat", "serving"}
+_IN_JSON = {"attack", "metric", "users", "value", "low", "high", "n", "seeds", "threat", "serving"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,9 @@ def _sure(result: Result) -> str:
         users.append(f"{number(data.candidate_users)} candidates{of_them}")
     seeds = several(result.seeds, "seed")
     behind = f"{' and '.join(users)} a seed, {seeds}" if users else seeds
-    return f"In brackets: 95 % intervals over users and seeds; {behind}."
+    return (
+        f"In brackets: 95 % intervals over users and seeds, and the number n of users behind them; {behind}."
+    )
 
 
 def _table(found: Summary) -> Table:

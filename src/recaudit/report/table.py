@@ -45,7 +45,7 @@ class Cell:
 
     Args:
         text: the value, or words.
-        interval: its interval, without brackets.
+        interval: its interval and the number of users behind it, without brackets.
         beside: a second value beside the first, such as a published one.
         below: further lines.
         figure: the figure that the cell shows, where it shows one.
@@ -118,11 +118,8 @@ def cell_of(figure: Figure | None, form: Form | None = None) -> Cell:
         return Cell(text=NOT_MEASURED)
     if figure.value is None:
         return Cell(text=figure.missing, figure=figure)
-    metric = metric_of(figure.metric)
-    form = form or metric.form
-    same = metric.spread and figure.low == figure.high
-    interval = "" if same else form.interval(figure.low, figure.high)
-    return Cell(text=form.text(figure.value), interval=interval, figure=figure)
+    text = (form or metric_of(figure.metric).form).text(figure.value)
+    return Cell(text=text, interval=figure.between(form), figure=figure)
 
 
 def table_of(

@@ -26,6 +26,9 @@ __all__ = ["COSTS", "KNOWN", "Served", "Stealing", "above", "non_members", "serv
 KNOWN = ("all", "queried", "unqueried")
 """The groups that a figure of all known users may be given for."""
 
+CLEAR = 0.7
+"""An AUC from which a leak is plain: candidates who leave it possible are too few to say that nothing leaks."""
+
 COSTS = ("lists", "sequences", "calls", "users", "items", "seconds")
 """The metrics of what an attack asked for and took."""
 
@@ -199,6 +202,11 @@ class Served:
         """Return whether a row's figure is above chance with all of its interval."""
         return above(self.find(row, metric), metric_of(metric).chance or 0.0)
 
+    def unsure(self, row: str) -> bool:
+        """Return whether the candidates are too few to say that a row tells no members."""
+        auc = self.find(row, "auc")
+        return not self.leaks(row) and (auc is None or auc.high is None or auc.high >= CLEAR)
+
     def misses_chance(self, row: str | None) -> bool:
         """Return whether the interval of the row's null control leaves out 0.5."""
         auc = None if row is None else self.find(f"{NULL}{row}", "auc")
@@ -239,7 +247,5 @@ def non_members(result: Result) -> int | None:
 
 
 def above(figure: Figure | None, chance: float) -> bool:
-    """Return whether all of a figure's interval is above ``chance``; without interval, the value."""
-    if figure is None or figure.value is None:
-        return False
-    return (figure.value if figure.low is None else figure.low) > chance
+    """Return whether all of a figure's interval is above ``chance``; without interval, nothing is."""
+    return figure is not None and figure.low is not None and figure.low > chance

@@ -1,6 +1,7 @@
 """From each candidate's scores to figures of membership inference, with intervals and curves."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def membership_figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) 
     Each attack has ``auc``, ``tpr@0.01``, ``tpr@0.001`` and, with the attack's own threshold of 0 (log-odds),
     the balanced ``accuracy``; a blind feature has no threshold, and calls the higher half members. A null
     control has ``auc`` alone. The victim's quality is given for members and for strangers (``non-members``).
+    ``n`` counts the candidates behind a figure, members and strangers, over all seeds.
     """
     common = {
         "data": name,
@@ -64,8 +66,8 @@ def curves(spec: AuditSpec, seeds: Sequence[SeedResult]) -> list[Row]:
                         "attack": attack,
                         "fpr": curve.false_positive_rates.tolist(),
                         "tpr": curve.true_positive_rates.tolist(),
-                        "low": curve.low.tolist(),
-                        "high": curve.high.tolist(),
+                        "low": [None if np.isnan(end) else float(end) for end in curve.low],
+                        "high": [None if np.isnan(end) else float(end) for end in curve.high],
                     }
                 )
     return rows
@@ -95,6 +97,7 @@ def _told_apart(attack: str, found: Sequence[ServedCandidates]) -> list[Row]:
             "value": one.value,
             "low": one.low,
             "high": one.high,
+            "n": one.n,
         }
         for metric, one in ends.items()
     ]
@@ -106,10 +109,9 @@ def _quality(found: Sequence[ServedCandidates]) -> list[Row]:
         for users in JUDGED:
             values = [one.blind.quality[metric][one.members == (users == "members")] for one in found]
             row: Row = {"attack": VICTIM, "users": users, "metric": metric}
-            ends: dict[str, float | None] = dict.fromkeys(("value", "low", "high"))
+            ends: Row = dict.fromkeys(("value", "low", "high")) | {"n": 0}
             if not all(np.isnan(array).all() for array in values):
-                interval = bootstrap_interval(values, seed=_stream())
-                ends = {"value": interval.value, "low": interval.low, "high": interval.high}
+                ends = asdict(bootstrap_interval(values, seed=_stream()))
             rows.append(row | ends)
     return rows
 
@@ -123,6 +125,7 @@ def _counted(attack: str, metric: str, values: Sequence[float]) -> Row:
         "value": float(np.mean(values)),
         "low": float(min(values)),
         "high": float(max(values)),
+        "n": None,
     }
 
 

@@ -24,7 +24,8 @@ def figures(spec: AuditSpec, name: str, seeds: Sequence[SeedResult]) -> list[Row
     ``place@k`` is where an attack's agreement lies between the floor's (0) and the ceiling's (1), of the
     means; its ends are those of the agreement's interval, measured on the same scale. It is ``None`` where
     less than ``NARROWEST`` lies between the two. Seconds, what was asked and the share of the catalogue that
-    is shown are means over seeds, and their ends the least and the greatest.
+    is shown are means over seeds, and their ends the least and the greatest. ``n`` counts the users behind a
+    mean over users, over all seeds; those of a saved victim, whom all seeds share, count once.
 
     Where a model reads histories, the constant list has its place too, and where the clone does, the
     auxiliary model alone is told as an attack is.
@@ -65,7 +66,9 @@ class _Rows:
         self.clone = spec.clone.model
         self.agreements: dict[tuple[str, str], Row] = {}
 
-    def _add(self, attack: str, users: str, metric: str, ends: tuple[float | None, ...]) -> Row:
+    def _add(
+        self, attack: str, users: str, metric: str, ends: tuple[float | None, ...], n: int | None = None
+    ) -> Row:
         value, low, high = ends
         row = {
             **self.common,
@@ -76,6 +79,7 @@ class _Rows:
             "value": value,
             "low": low,
             "high": high,
+            "n": n,
             "seeds": len(self.seeds),
             "threat": "stealing",
             "serving": None,
@@ -84,14 +88,15 @@ class _Rows:
         return row
 
     def measured(self, attack: str, metric: str, role: str) -> None:
-        """Add the mean over seeds and users with its bootstrap interval."""
+        """Add the mean over seeds and users with its interval."""
         values = [one.values[attack][metric][role] for one in self.seeds]
         if all(np.isnan(array).all() for array in values):
-            row = self._add(attack, role, metric, (None, None, None))
+            row = self._add(attack, role, metric, (None, None, None), 0)
         else:
             # One stream for all rows: the same users are resampled for every attack.
             interval = bootstrap_interval(values, seed=child_seed(0, "bootstrap"), same_users=self.same_users)
-            row = self._add(attack, role, metric, (interval.value, interval.low, interval.high))
+            ends = (interval.value, interval.low, interval.high)
+            row = self._add(attack, role, metric, ends, interval.n)
         if metric == f"agreement@{self.k}":
             self.agreements[attack, role] = row
 
@@ -101,8 +106,9 @@ class _Rows:
         own = self.agreements[attack, role]
         ends: tuple[float | None, ...] = (None, None, None)
         if None not in (floor, ceiling, own["value"]) and ceiling - floor >= NARROWEST:
-            ends = tuple((own[end] - floor) / (ceiling - floor) for end in ("value", "low", "high"))
-        self._add(attack, role, f"place@{self.k}", ends)
+            found = (own[end] for end in ("value", "low", "high"))
+            ends = tuple(None if end is None else (end - floor) / (ceiling - floor) for end in found)
+        self._add(attack, role, f"place@{self.k}", ends, own["n"])
 
     def counted(self, attack: str, metric: str, values: Sequence[int | float], users: str = "all") -> None:
         """Add a mean over seeds with the least and the greatest."""
