@@ -191,7 +191,7 @@ def read(path: Path) -> list[str]:
 
 def words(frame: pl.DataFrame, grid: Grid, folder: Path) -> list[str]:
     """Return the words of an experiment's picture, which all formats share: one is drawn."""
-    return read(draw(frame, grid, folder, kinds=("svg",))[0])
+    return read(draw(frame, grid, folder, formats=("svg",))[0])
 
 
 SOME = ["", "cells", "none"]
@@ -209,7 +209,7 @@ def test_pictures_are_drawn_whatever_is_missing(name: str, left_out: str, tmp_pa
     }[left_out]
     # Where some is there and some is not, a picture has all that it is made of.
     kinds = ("svg", "png", "pdf") if left_out == "cells" else ("svg",)
-    paths = draw(planted(grid, 1, missing), grid, tmp_path, kinds=kinds)
+    paths = draw(planted(grid, 1, missing), grid, tmp_path, formats=kinds)
     assert [path.suffix for path in paths] == [f".{kind}" for kind in kinds]
     said = " ".join(read(paths[0]))
     if left_out == "none":

@@ -257,7 +257,7 @@ def test_pictures_are_whole_and_the_same_each_time(name: str, tmp_path: Path) ->
 
 def words(frame: pl.DataFrame, grid: Grid, folder: Path) -> list[str]:
     """Return the words of an experiment's picture, which all formats share: one is drawn."""
-    (path,) = draw(frame, grid, folder, kinds=("svg",))
+    (path,) = draw(frame, grid, folder, formats=("svg",))
     return ["".join(e.itertext()) for e in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
 
 
