@@ -43,6 +43,7 @@ __all__ = [
     "agreement",
     "attack_knowledge",
     "cost",
+    "hollow",
     "markdown_table",
     "membership",
     "membership_cost",
@@ -95,6 +96,7 @@ def _headline(result: Result) -> list[tuple[list[str], Table]]:
         found += [
             (stealing_verdict(stealing), agreement(stealing)),
             ([], quality(stealing)),
+            ([], hollow(stealing)),
             ([], cost(stealing)),
         ]
     for place, block in enumerate(blocks):
@@ -162,6 +164,18 @@ def quality(stealing: Stealing) -> Table:
     measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in wanted)]
     return _table(
         f"Recommendation quality in the top {stealing.k}, with 95 % intervals",
+        ["Recommender", *(METRICS[name].label for name, _ in wanted)],
+        (_stolen(stealing, row, wanted) for row in measured),
+    )
+
+
+def hollow(stealing: Stealing) -> Table:
+    """Return what agreement says nothing of: places that ties fill, overlap that arithmetic forces."""
+    rows = (*stealing.rows, VICTIM)
+    wanted: list[_Wanted] = [(name, ("unqueried",)) for name in ("tied", "short", "forced")]
+    measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in wanted)]
+    return _table(
+        f"What agreement@{stealing.k} on unqueried users says nothing of",
         ["Recommender", *(METRICS[name].label for name, _ in wanted)],
         (_stolen(stealing, row, wanted) for row in measured),
     )
