@@ -416,6 +416,29 @@ METRICS = _metrics(
         "higher",
         "The share of the catalogue that stands in anybody’s list.",
     ),
+    (
+        "tied",
+        "Tied",
+        PERCENT,
+        "",
+        "The share of a list’s places whose item has the score of another place: their order is that of item "
+        "numbers, not the model’s.",
+    ),
+    (
+        "short",
+        "Short of items",
+        PERCENT,
+        "",
+        "The share of users with fewer unseen items than two lists hold: their lists share items, whatever the "
+        "model.",
+    ),
+    (
+        "forced",
+        "Forced",
+        PERCENT,
+        "",
+        "The agreement that any two lists of unseen items reach by arithmetic alone, the mean over users.",
+    ),
     ("lists", "Lists", COUNT, "", "Lists that the victim served."),
     ("sequences", "Sequences", COUNT, "", "Histories of its own that the attack showed."),
     ("calls", "Calls", COUNT, "", "Requests to the victim."),

@@ -14,7 +14,7 @@ Users = Literal["all", "queried", "unqueried", "unseen", "target", "candidates"]
 Metric = Annotated[
     str,
     Field(
-        pattern=r"^((agreement|agreement_undefended|rbo|place|recall|ndcg|diversity|coverage)@[1-9]\d*"
+        pattern=r"^((agreement|agreement_undefended|rbo|place|recall|ndcg|diversity|coverage|tied|short|forced)@[1-9]\d*"
         r"|lists|users|items|calls|sequences|seconds|auc|accuracy|tpr@0\.\d+)$"
     ),
 ]

@@ -41,7 +41,7 @@ KINDS: Mapping[str, int] = {
     "models": 1,
     "lists": 1,
     "clone": 2,
-    "judged": 1,
+    "judged": 2,
     "inferred": 1,
 }
 """The kinds of nodes that a store keeps, with their revisions. A change of what nodes of a kind compute

@@ -36,6 +36,7 @@ def render_html(result: Result) -> str:
     found = {
         "agreement": tables.agreement(stealing),
         "quality": tables.quality(stealing),
+        "hollow": tables.hollow(stealing),
         "cost": tables.cost(stealing),
         "membership_quality": tables.membership_quality(blocks),
         "membership_cost": tables.membership_cost(result),

@@ -42,6 +42,10 @@ NARROW = 0.1
 """A ceiling less than this above the floor tells no clone from the popular list."""
 
 
+MATTERS = 0.05
+"""The share of places filled by ties, or of agreement forced by arithmetic, from which it is said."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """What the reader must bear in mind: the matter in one short sentence, and what it means."""
@@ -306,6 +310,7 @@ def notes(result: Result) -> list[Note]:
         *_of_untrainable(result, stealing),
         *_of_membership(result),
         *_of_stealing(stealing),
+        *_of_hollow_lists(stealing),
         *_of_histories(result, stealing),
     ]
     if result.seeds == 1:
@@ -375,6 +380,26 @@ def _of_stealing(stealing: Stealing) -> Iterator[Note]:
     }
     constant, auxiliary = (stealing.find(row, "agreement", "unqueried") for row in (CONSTANT, AUXILIARY))
     yield from (Note(short=text) for text in without_attack(own_figures, constant, auxiliary, estimate))
+
+
+def _of_hollow_lists(stealing: Stealing) -> Iterator[Note]:
+    """Yield what agreement says nothing of: overlap that arithmetic forces, places that ties fill."""
+    found = {name: stealing.find(VICTIM, name, "unqueried") for name in ("forced", "short")}
+    if found["forced"] is not None and (found["forced"].value or 0.0) >= MATTERS:
+        yield Note(
+            short=f"{estimate(found['short'])} of unqueried users have fewer than {2 * stealing.k} unseen items. By "
+            f"arithmetic alone, two lists of {stealing.k} agree {estimate(found['forced'])}, the mean over all "
+            "unqueried users.",
+            more="Take shorter lists (k), or data in which users have seen a smaller part of the items.",
+        )
+    for row in (VICTIM, *stealing.attacks):
+        tied = stealing.find(row, "tied", "unqueried")
+        if tied is not None and (tied.value or 0.0) >= MATTERS:
+            whose = "the victim’s lists" if row == VICTIM else f"the lists of {stealing.label(row)}’s clone"
+            yield Note(
+                short=f"{estimate(tied)} of places in {whose} hold items of equal scores, by item number.",
+                more="Two recommenders that rank nothing there agree because of the numbering.",
+            )
 
 
 def _one_list(stealing: Stealing) -> str | None:

@@ -55,6 +55,7 @@ __all__ = [
     "agreement",
     "attack_knowledge",
     "cost",
+    "hollow",
     "membership",
     "membership_cost",
     "membership_knowledge",
@@ -82,7 +83,7 @@ def terminal_table(result: Result) -> RenderableType:
     found: list[str | Table] = []
     if stealing or not blocks:
         found.append(" ".join(stealing_verdict(stealing)))
-        found += [agreement(stealing), quality(stealing), cost(stealing)]
+        found += [agreement(stealing), quality(stealing), hollow(stealing), cost(stealing)]
     for place, block in enumerate(blocks):
         found.append(" ".join(leak(block)) if place else membership_verdict(result)[0])
         found.append(membership(block))
@@ -151,6 +152,18 @@ def quality(stealing: Stealing) -> Table:
     measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in wanted)]
     return table_of(
         f"Recommendation quality in the top {stealing.k}, with 95 % intervals",
+        ["Recommender", *(METRICS[name].label for name, _ in wanted)],
+        (_stolen(stealing, row, wanted) for row in measured),
+    )
+
+
+def hollow(stealing: Stealing) -> Table:
+    """Return what agreement says nothing of: places that ties fill, overlap that arithmetic forces."""
+    rows = (*stealing.rows, VICTIM)
+    wanted: list[_Wanted] = [(name, ("unqueried",)) for name in ("tied", "short", "forced")]
+    measured = [row for row in rows if any(stealing.find(row, name, *users) for name, users in wanted)]
+    return table_of(
+        f"What agreement@{stealing.k} on unqueried users says nothing of",
         ["Recommender", *(METRICS[name].label for name, _ in wanted)],
         (_stolen(stealing, row, wanted) for row in measured),
     )

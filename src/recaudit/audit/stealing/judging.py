@@ -9,13 +9,24 @@ from recaudit.data.interactions import Interactions
 from recaudit.data.rows import picked_rows
 from recaudit.data.split import Split
 from recaudit.metrics.diversity import coverage, diversity, times_listed
+from recaudit.metrics.hollow import forced, short, tied
 from recaudit.metrics.ranking import agreement, ndcg, rank_biased_overlap, recall
 from recaudit.models.protocol import TopK
 from recaudit.models.ranking import top_k
 from recaudit.models.zoo.baselines import PopularityRecommender
 from recaudit.rng import numpy_generator
 
-__all__ = ["MOST_UNSEEN", "by_role", "constant_lists", "quality", "unseen_users", "values_of", "variety"]
+__all__ = [
+    "MOST_UNSEEN",
+    "arithmetic",
+    "by_role",
+    "constant_lists",
+    "hollow",
+    "quality",
+    "unseen_users",
+    "values_of",
+    "variety",
+]
 
 MOST_UNSEEN = 1000
 """Users whom the attacker has never seen, of whom so many are judged at most."""
@@ -65,6 +76,25 @@ def quality(lists: TopK, split: Split, users: Int64[np.ndarray, "J"]) -> dict[st
     offsets, places = picked_rows(split.heldout_offsets, users)
     heldout = (offsets, split.heldout_items[places])
     return {f"recall@{k}": recall(lists.items, *heldout), f"ndcg@{k}": ndcg(lists.items, *heldout)}
+
+
+def hollow(lists: TopK, roles: Roles) -> Values:
+    """Return how many places of the lists ties fill, for users nobody asked about; nothing without scores."""
+    if lists.scores is None:
+        return {}
+    shares = tied(lists.items, lists.scores)
+    return {f"tied@{lists.items.shape[1]}": by_role(shares, _unasked(roles))}
+
+
+def arithmetic(split: Split, users: Int64[np.ndarray, "J"], roles: Roles, k: int) -> Values:
+    """Return who of the users nobody asked about have few unseen items, and what agreement that forces."""
+    unseen = split.target.n_items - np.diff(split.target.offsets)[users]
+    found = {f"short@{k}": short(unseen, k).astype(np.float64), f"forced@{k}": forced(unseen, k)}
+    return {metric: by_role(values, _unasked(roles)) for metric, values in found.items()}
+
+
+def _unasked(roles: Roles) -> Roles:
+    return {role: users for role, users in roles.items() if role in ("unqueried", "unseen")}
 
 
 def variety(served: TopK, n_items: int) -> dict[str, Float64[np.ndarray, "_"]]:

@@ -13,7 +13,16 @@ from recaudit.attacks.registry import key_inputs
 from recaudit.audit.digests import digest, split_digest
 from recaudit.audit.spec import AUXILIARY, CEILING, CONSTANT, FLOOR, VICTIM, AuditSpec
 from recaudit.audit.stealing.budget import afforded
-from recaudit.audit.stealing.judging import by_role, constant_lists, quality, unseen_users, values_of, variety
+from recaudit.audit.stealing.judging import (
+    arithmetic,
+    by_role,
+    constant_lists,
+    hollow,
+    quality,
+    unseen_users,
+    values_of,
+    variety,
+)
 from recaudit.audit.values import JUDGED, Judged, SeedResult, Values
 from recaudit.audit.victim import opened_victim, retrained_node, split_for, victim_node
 from recaudit.data.interactions import Interactions
@@ -267,7 +276,10 @@ class Stealing:
         if self._defence is not None:
             undone = agreement(served.undefended.items, answer.lists.items)
             values[f"agreement_undefended@{k}"] = by_role(undone, self.roles)
+        if row in self._settings or row == AUXILIARY:
+            values |= hollow(answer.lists, self.roles)
         if row == VICTIM:
+            values |= self._hollow_victim()
             self._add_target(values)
         return Judged(values=values, cost=cost, ledger=self._told(answer.ledger))
 
@@ -325,12 +337,22 @@ class Stealing:
         clone = attack.steal(self._knowledge_of(attack), oracle, self._attacks)
         return clone, oracle.ledger
 
+    def _hollow_victim(self) -> Values:
+        """Return where the victim's lists say nothing of it: by arithmetic, and by ties where its model is ours.
+
+        Its scores are looked at here alone: what it serves has none, and a defence may have changed that.
+        """
+        k, found = self.spec.k, self.run.cache.get(self.victim)
+        values = arithmetic(self.split, self._users, self.roles, k)
+        if isinstance(found, Recommender):
+            values |= hollow(top_k(found, self._users, self.split.target, k), self.roles)
+        return values
+
     def _add_target(self, values: Values) -> None:
         """Judge what the victim serves over all of the target's users."""
         target, lists = self.split.target, self.run.cache.get(self._served_to_all).lists
         added = quality(lists, self.split, np.arange(target.n_users))
-        if CONSTANT in self._references:
-            added |= variety(lists, target.n_items)
+        added |= variety(lists, target.n_items)
         for metric, of_users in added.items():
             values.setdefault(metric, {})["target"] = of_users
 
