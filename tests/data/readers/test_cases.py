@@ -337,12 +337,20 @@ def test_times_without_seconds_and_text_of_numbers(read):
 
 
 def test_dates_that_may_be_two_are_refused(read):
-    with pytest.raises(UsageError, match="may be month/day or day/month; write them as 2020-12-31"):
+    with pytest.raises(
+        UsageError, match="line 2, column 'date': found '03/04/2020', which may be month/day or day/month"
+    ):
         read("x.csv", "user,item,date\n1,2,03/04/2020\n1,3,05/06/2020\n")
     with pytest.raises(
         UsageError, match=r"line 3, column 'date': .* to read the file without it, add --columns user="
     ):
         read("x.csv", "user,item,date\n1,2,03/14/2020\n1,3,15/06/2020\n")
+
+
+def test_dates_that_may_be_two_are_refused_in_parquet(read):
+    frame = pl.DataFrame({"user": [1, 1], "item": [2, 3], "date": ["03/03/2020", "05/06/2020"]})
+    with pytest.raises(UsageError, match="row 2, column 'date': found '05/06/2020', expected a time"):
+        read("x.parquet", saved(frame.write_parquet))
 
 
 def test_doubtful_times_are_said(read):

@@ -20,6 +20,7 @@ __all__ = [
     "ids_of",
     "is_missing",
     "look_alikes",
+    "may_be_two",
     "missing",
     "time_doubts",
     "time_kinds",
@@ -196,10 +197,7 @@ def _slashed(column: pl.Series) -> pl.Series:
     if not fitting:
         raise Unfit
     if len(fitting) > 1 and not fitting[0].equals(fitting[1]):
-        raise Unfit(
-            f"times such as {column[0]!r} may be month/day or day/month; write them as 2020-12-31, or leave the column "
-            "out by --columns user=…,item=…"
-        )
+        raise Unfit
     return fitting[0]
 
 
@@ -239,6 +237,12 @@ def time_kinds(text: str, date: str | None) -> set[str]:
     if _WORDS.search(text):
         kinds |= {kind for kind, written in _WRITTEN.items() if _parses(text, written)}
     return kinds
+
+
+def may_be_two(text: str) -> bool:
+    """Return whether a date may be month/day or day/month, and is another one then."""
+    written = [written for written in _SLASHED.values() if _parses(text.strip(BLANKS), written)]
+    return len({datetime.strptime(text.strip(BLANKS), one) for one in written}) > 1
 
 
 def _parses(text: str, date: str) -> bool:
