@@ -35,9 +35,7 @@ class Lines:
         for number, line in enumerate(text.splitlines(), start=1):
             user, colon, listed = line.partition(":")
             if not colon or not user.strip() or not listed.split():
-                raise UsageError(
-                    f"{file.at(number)}: found {line!r:.60}, expected 'user: item item item'"
-                )
+                raise UsageError(f"{file.at(number)}: found {line!r:.60}, expected 'user: item item item'")
             items += listed.split()
             users += [user.strip()] * len(listed.split())
         try:
