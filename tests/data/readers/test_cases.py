@@ -363,10 +363,14 @@ def test_doubtful_times_are_said(read):
     few, many = sum(u == 3 for u, _ in PAIRS), sum(u != 3 for u, _ in PAIRS)
     mixed = doubts(lambda u, i: time(u, i) * (1000 if u == 3 else 1))
     assert f"{many} in seconds and {few} in milliseconds" in mixed
-    assert f"{few} times lie in the future" in doubts(lambda u, i: time(u, i) + (u == 3) * 10**10 // 10)
+    assert f"{few} times in the future, the last in 20" in doubts(
+        lambda u, i: time(u, i) + (u == 3) * 10**10 // 10
+    )
     assert "Times run from 1970 to 2020" in doubts(lambda u, i: 5 if u == 3 else time(u, i))
     assert f"{few} times are 0" in doubts(lambda u, i: 0 if u == 3 else time(u, i))
     assert doubts(lambda u, i: i) == ""
+    far = doubts(lambda u, i: "3020-01-01" if (u, i) == PAIRS[0] else "2020-01-01")
+    assert far.startswith("1 time in the future, the last in 3020. Times run from 2020 to 3020")
 
 
 @pytest.mark.parametrize("word", ["NA", r"\N", "NULL", "nan", "#N/A", " ", "<NA>", "None", "nil"])
