@@ -337,12 +337,20 @@ def test_times_without_seconds_and_text_of_numbers(read):
 
 
 def test_dates_that_may_be_two_are_refused(read):
-    with pytest.raises(UsageError, match="may be month/day or day/month; write them as 2020-12-31"):
+    with pytest.raises(
+        UsageError, match="line 2, column 'date': found '03/04/2020', which may be month/day or day/month"
+    ):
         read("x.csv", "user,item,date\n1,2,03/04/2020\n1,3,05/06/2020\n")
     with pytest.raises(
         UsageError, match=r"line 3, column 'date': .* to read the file without it, add --columns user="
     ):
         read("x.csv", "user,item,date\n1,2,03/14/2020\n1,3,15/06/2020\n")
+
+
+def test_dates_that_may_be_two_are_refused_in_parquet(read):
+    frame = pl.DataFrame({"user": [1, 1], "item": [2, 3], "date": ["03/03/2020", "05/06/2020"]})
+    with pytest.raises(UsageError, match="row 2, column 'date': found '05/06/2020', expected a time"):
+        read("x.parquet", saved(frame.write_parquet))
 
 
 def test_doubtful_times_are_said(read):
@@ -355,10 +363,14 @@ def test_doubtful_times_are_said(read):
     few, many = sum(u == 3 for u, _ in PAIRS), sum(u != 3 for u, _ in PAIRS)
     mixed = doubts(lambda u, i: time(u, i) * (1000 if u == 3 else 1))
     assert f"{many} in seconds and {few} in milliseconds" in mixed
-    assert f"{few} times lie in the future" in doubts(lambda u, i: time(u, i) + (u == 3) * 10**10 // 10)
+    assert f"{few} times in the future, the last in 20" in doubts(
+        lambda u, i: time(u, i) + (u == 3) * 10**10 // 10
+    )
     assert "Times run from 1970 to 2020" in doubts(lambda u, i: 5 if u == 3 else time(u, i))
     assert f"{few} times are 0" in doubts(lambda u, i: 0 if u == 3 else time(u, i))
     assert doubts(lambda u, i: i) == ""
+    far = doubts(lambda u, i: "3020-01-01" if (u, i) == PAIRS[0] else "2020-01-01")
+    assert far.startswith("1 time in the future, the last in 3020. Times run from 2020 to 3020")
 
 
 @pytest.mark.parametrize("word", ["NA", r"\N", "NULL", "nan", "#N/A", " ", "<NA>", "None", "nil"])

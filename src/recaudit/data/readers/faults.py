@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recaudit.data.readers.files import File
-from recaudit.data.readers.values import BLANKS, INTEGER, NUMBER, Written, is_missing, time_kinds
+from recaudit.data.readers.values import BLANKS, INTEGER, NUMBER, Written, is_missing, may_be_two, time_kinds
 from recaudit.errors import UsageError
 
 __all__ = [
@@ -118,6 +118,7 @@ def split_line(file: File, line: str, separator: str, *, quoted: bool) -> tuple[
 def first_fault(layout: Layout) -> UsageError | None:
     """Read the file field by field and return what is wrong with it first, or ``None`` where nothing is."""
     kinds: set[str] | None = None
+    two = None
     for line, row, raw in _rows(layout):
         found = _fault_of_row(layout, row, line, raw)
         if found is None and "time" in layout.roles and not _skipped(layout, row):
@@ -128,9 +129,14 @@ def first_fault(layout: Layout) -> UsageError | None:
                     "a time" if before is None else f"a time written as above ({' or '.join(sorted(before))})"
                 )
                 found = f"{layout.column('time')}: found {text!r}, expected {expected}{_without(layout)}"
+            elif two is None and may_be_two(text):
+                two = (
+                    f"{layout.file.at(line)}, {layout.column('time')}: found {text!r}, which may be month/day or "
+                    f"day/month; write dates as 2020-12-31{_without(layout)}"
+                )
         if found:
             return UsageError(f"{layout.file.at(line)}, {found}")
-    return None
+    return UsageError(two) if two is not None and len(kinds or ()) > 1 else None
 
 
 def fault_of_repeat(layout: Layout, user_id: int | str, item_id: int | str) -> RepeatedRows:

@@ -11,7 +11,7 @@ from recaudit.data.readers.columns import chosen_columns, finished
 from recaudit.data.readers.faults import RepeatedRows
 from recaudit.data.readers.names import usual_columns
 from recaudit.data.readers.protocol import Options
-from recaudit.data.readers.values import BLANKS, Unfit, missing, time_kinds, times_of
+from recaudit.data.readers.values import BLANKS, Unfit, may_be_two, missing, time_kinds, times_of
 from recaudit.data.reading import Reading
 from recaudit.errors import UsageError
 
@@ -174,13 +174,19 @@ def _unlike_times(column: pl.Series) -> pl.Series:
     try:
         times_of(column.drop_nulls(), None)
     except Unfit:
-        kinds: set[str] | None = None
-        for row, text in enumerate(column):
-            found = set() if text is None else time_kinds(text, None)
-            kinds = found if kinds is None else kinds & found
-            if not kinds:
-                return pl.Series(np.arange(len(column)) == row)
+        return pl.Series(np.arange(len(column)) == _first_unlike(column))
     return pl.Series(np.zeros(len(column), dtype=np.bool_))
+
+
+def _first_unlike(column: pl.Series) -> int:
+    """Return the row of the first text that is no time as those above, or else that may be two dates."""
+    kinds: set[str] | None = None
+    for row, text in enumerate(column):
+        found = set() if text is None else time_kinds(text, None)
+        kinds = found if kinds is None else kinds & found
+        if not kinds:
+            return row
+    return next((row for row, text in enumerate(column) if may_be_two(text)), 0)
 
 
 _EXPECTED: Mapping[str, tuple[str, str, Callable[[pl.Series], Checked]]] = {

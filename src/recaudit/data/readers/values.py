@@ -3,11 +3,11 @@
 The second look at a file (``faults``) uses the rules for fields, reading those for columns: they agree.
 """
 
-import math
 import re
 from datetime import UTC, datetime
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ids_of",
     "is_missing",
     "look_alikes",
+    "may_be_two",
     "missing",
     "time_doubts",
     "time_kinds",
@@ -196,10 +197,7 @@ def _slashed(column: pl.Series) -> pl.Series:
     if not fitting:
         raise Unfit
     if len(fitting) > 1 and not fitting[0].equals(fitting[1]):
-        raise Unfit(
-            f"times such as {column[0]!r} may be month/day or day/month; write them as 2020-12-31, or leave the column "
-            "out by --columns user=…,item=…"
-        )
+        raise Unfit
     return fitting[0]
 
 
@@ -241,6 +239,12 @@ def time_kinds(text: str, date: str | None) -> set[str]:
     return kinds
 
 
+def may_be_two(text: str) -> bool:
+    """Return whether a date may be month/day or day/month, and is another one then."""
+    written = [written for written in _SLASHED.values() if _parses(text.strip(BLANKS), written)]
+    return len({datetime.strptime(text.strip(BLANKS), one) for one in written}) > 1
+
+
 def _parses(text: str, date: str) -> bool:
     try:
         datetime.strptime(text, date)
@@ -280,7 +284,9 @@ def time_doubts(times: pl.Series) -> list[str]:
     found = []
     future = int((times > min(int(now + 86_400) * second, 2**63 - 2)).sum())
     if future:
-        found.append(f"{future:,} times lie in the future, the last in {_year(high / second)}.")
+        found.append(
+            f"{future:,} time{'' if future == 1 else 's'} in the future, the last in {_year(high / second)}."
+        )
     known = times.filter(times != 0)
     years = _year(_ends(known)[0] / second), _year(high / second)
     if years[0] < 1990 or years[1] - years[0] > 50:
@@ -289,7 +295,7 @@ def time_doubts(times: pl.Series) -> list[str]:
         )
     zeros = len(times) - len(known)
     if zeros:
-        found.append(f"{zeros:,} times are 0, that is unknown.")
+        found.append(f"{zeros:,} time{' is' if zeros == 1 else 's are'} 0, that is unknown.")
     return found
 
 
@@ -301,4 +307,4 @@ def _ends(numbers: pl.Series) -> tuple[int, int]:
 
 
 def _year(seconds: float) -> int:
-    return math.floor(1970 + seconds / 31_556_952)
+    return 1970 + int(np.datetime64(int(seconds), "s").astype("datetime64[Y]").astype(int))
