@@ -1,15 +1,21 @@
 """What tests of several areas share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 
 import profiles  # noqa: F401 (registers the profiles of Hypothesis)
 from recaudit.data.interactions import Interactions
+from recaudit.models.cold_start import FoldedExamples
+from recaudit.models.sequences import NextItems, PrefixScores
+from recaudit.models.training import PairScores
 
 BY_FIXTURE = {"head": "cluster", "browser": "browser", "real_data": "real"}
 
@@ -26,6 +32,48 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def one_thread() -> None:
     """Small tensors are the quicker for it, and parallel test runs do not fight for cores."""
     torch.set_num_threads(1)
+
+
+CHECKED_EPOCHS = 2
+"""Epochs of a training whose calls are checked for the shapes of arrays; later ones have the same shapes."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shapes_checked_in_first_epochs() -> Iterator[None]:
+    """Check shapes and types everywhere but in a training's later epochs: half of the tests' time went there."""
+    seen: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+    def unchecked(owner: Any, batches: Iterable[Any]) -> Iterator[Any]:
+        seen[owner] = seen.get(owner, 0) + 1
+        before = jaxtyping.config.jaxtyping_disable
+        jaxtyping.config.update("jaxtyping_disable", before or seen[owner] > CHECKED_EPOCHS)
+        try:
+            yield from batches
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", before)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for objective in (PairScores, NextItems, PrefixScores):
+            drawn = objective.batches
+            patch.setattr(
+                objective, "batches", lambda self, *given, drawn=drawn: unchecked(self, drawn(self, *given))
+            )
+        epoch = FoldedExamples.epoch
+
+        class Batches(list[Any]):
+            owner: FoldedExamples
+
+            def __iter__(self) -> Iterator[Any]:
+                return unchecked(self.owner, super().__iter__())
+
+        def folded(self: FoldedExamples) -> tuple[Any, Batches]:
+            columns, batches = epoch(self)
+            found = Batches(batches)
+            found.owner = self
+            return columns, found
+
+        patch.setattr(FoldedExamples, "epoch", folded)
+        yield
 
 
 @pytest.fixture(scope="session")
