@@ -111,6 +111,16 @@ def test_any_plain_facts_and_any_tensors_are_read_back(tmp_path, tensors, facts)
     assert same(store.read(name), piece)
 
 
+def test_what_another_process_is_writing_is_not_looked_into(tmp_path) -> None:
+    """Its folder may be gone at any moment."""
+    store = Store(tmp_path, say=fail)
+    store.write(KEY, ARTIFACT)
+    partial = tmp_path / f".partial-{KEY.hash}-x"
+    partial.mkdir()
+    place(store).rename(partial / KEY.hash)
+    assert list(store.nodes()) == []
+
+
 def test_what_is_there_stays_when_it_is_written_again(tmp_path) -> None:
     store = Store(tmp_path, say=fail)
     store.write(KEY, ARTIFACT)

@@ -30,6 +30,12 @@ __all__ = [
 CHUNK = 512
 """States whose scores of all items are held at once: few enough for a processor's cache."""
 
+MOST_SHAPES = 64
+"""Shapes of batches whose views are kept."""
+
+NO_BAGS = torch.zeros(1, dtype=torch.int32)
+"""Tells a kernel of embedding bags that each pair names its own row."""
+
 
 @dataclass(eq=False)
 class Workspace:
@@ -103,21 +109,36 @@ class PairDots:
         self._in_place = users.device.type == "cpu" if in_place is None else in_place
         self._biases = None if user_bias is None or item_bias is None else (user_bias, item_bias)
         self._slopes = self._transposed = sparse.coo_array((len(users), len(items)), dtype=np.float32)
-        self._users = self._items = self._weights = torch.empty(0)
+        self._room: tuple[Tensor, Tensor, Tensor] = (torch.empty(0), torch.empty(0), torch.empty(0))
+        self._views: dict[torch.Size, tuple[Tensor, ...]] = {}
 
-    def _make_room(self, n_pairs: int) -> None:
-        """Keep sparse matrices of ``n_pairs`` entries or more; those that a batch does not fill are zeros."""
-        if len(self._weights) >= n_pairs:
-            return
-        users, items = self._tables
-        n_pairs += n_pairs // 8
-        shape, zeros = (len(users), len(items)), np.zeros(n_pairs, dtype=np.int32)
-        weights = np.zeros(n_pairs, dtype=users.detach().numpy().dtype)
-        self._slopes = sparse.coo_array((weights, (zeros, zeros.copy())), shape=shape)
-        rows, columns = self._slopes.coords
-        self._transposed = sparse.coo_array((self._slopes.data, (columns, rows)), shape=shape[::-1])
-        self._users, self._items = torch.from_numpy(rows), torch.from_numpy(columns)
-        self._weights = torch.from_numpy(self._slopes.data)
+    def _viewed(self, shape: torch.Size) -> tuple[Tensor, ...]:
+        """Return users, items and slopes of the sparse matrices' first entries, in the shape of a batch.
+
+        The matrices have room for the largest batch so far and more; what a batch does not fill are zeros.
+        """
+        n_pairs = shape.numel()
+        if len(self._room[0]) < n_pairs:
+            users, items = self._tables
+            room = n_pairs + n_pairs // 64
+            shape_of_all, zeros = (len(users), len(items)), np.zeros(room, dtype=np.int32)
+            slopes = np.zeros(room, dtype=users.detach().numpy().dtype)
+            self._slopes = sparse.coo_array((slopes, (zeros, zeros.copy())), shape=shape_of_all)
+            rows, columns = self._slopes.coords
+            self._transposed = sparse.coo_array(
+                (self._slopes.data, (columns, rows)), shape=shape_of_all[::-1]
+            )
+            self._room = (
+                torch.from_numpy(rows),
+                torch.from_numpy(columns),
+                torch.from_numpy(self._slopes.data),
+            )
+            self._views = {}
+        if shape not in self._views:
+            if len(self._views) == MOST_SHAPES:
+                self._views.clear()
+            self._views[shape] = tuple(one[:n_pairs].view(shape) for one in self._room)
+        return self._views[shape]
 
     def scores(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the scores (M, B) of the items (M, B) of users (B), without a gradient."""
@@ -134,14 +155,12 @@ class PairDots:
 
     def _read_in_place(self, users: Tensor, items: Tensor) -> Tensor:
         """Return inner products by a kernel of torch's embedding bags; copies of the rows take longer."""
-        n = items.numel()
-        self._make_room(n)
-        self._users[:n].view(items.shape).copy_(users)
-        self._items[:n].view(items.shape).copy_(items)
-        no_bags = self._users.new_zeros(1)  # each pair names its own row
+        of_users, of_items, _ = self._viewed(items.shape)
+        of_users.copy_(users)
+        of_items.copy_(items)
         p, q = (table.detach() for table in self._tables)
         found: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            p, q, self._items[:n], no_bags, self._users[:n], 0
+            p, q, of_items.view(-1), NO_BAGS, of_users.view(-1), 0
         )
         return found.view(items.shape)
 
@@ -150,9 +169,8 @@ class PairDots:
         """Write the gradients of what wants one, from the slopes (M, B) of the pairs scored last."""
         p, q = self._tables
         if self._in_place:
-            n = items.numel()
-            self._weights[:n].view(items.shape).copy_(slopes)
-            self._weights[n:] = 0
+            self._viewed(items.shape)[2].copy_(slopes)
+            self._room[2][items.numel() :] = 0
             for table, matrix, other in ((p, self._slopes, q), (q, self._transposed, p)):
                 if table.requires_grad:
                     table.grad = torch.from_numpy(matrix @ other.detach().numpy())

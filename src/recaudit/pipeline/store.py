@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,9 @@ class Store:
 
         So is what another version wrote where it lacks something that this one needs.
         """
-        for folder in sorted(path for path in self.folder.glob("*/*") if HASH.fullmatch(path.name)):
+        # Unlike pathlib's, this glob is at ease with folders that another process removes meanwhile.
+        found = (self.folder / name for name in glob("*/*", root_dir=self.folder))
+        for folder in sorted(path for path in found if HASH.fullmatch(path.name)):
             try:
                 stored = description(folder)
             except FileNotFoundError:  # another process removed it meanwhile
