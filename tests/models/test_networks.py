@@ -58,7 +58,7 @@ def smooth(scores):
 def differentiated(dots, tables, users, items, loss):
     """Return the scores of a batch, and the gradients of both tables that its loss gives."""
     scores = dots.scores(users, items)
-    dots.differentiate(users, items, slopes(loss, scores))
+    dots.differentiate(slopes(loss, scores))
     return scores, [table.grad for table in tables]
 
 
@@ -168,7 +168,7 @@ def test_biases_are_added_and_learn():
     torch.testing.assert_close(scores, ours.pair_scores(users, items))
     plain = (ours.users[users] * ours.items.table[items]).sum(-1)
     torch.testing.assert_close(scores, plain + ours.user_bias[users] + ours.item_bias[items])
-    dots.differentiate(users, items, torch.ones_like(scores))
+    dots.differentiate(torch.ones_like(scores))
     assert ours.item_bias.grad.tolist() == torch.bincount(items.flatten(), minlength=N).tolist()
     assert ours.user_bias.grad.tolist() == (3 * torch.bincount(users, minlength=U)).tolist()
 

@@ -111,6 +111,7 @@ class PairDots:
         self._slopes = self._transposed = sparse.coo_array((len(users), len(items)), dtype=np.float32)
         self._room: tuple[Tensor, Tensor, Tensor] = (torch.empty(0), torch.empty(0), torch.empty(0))
         self._views: dict[torch.Size, tuple[Tensor, ...]] = {}
+        self._batch = torch.empty(0), torch.empty(0)
 
     def _viewed(self, shape: torch.Size) -> tuple[Tensor, ...]:
         """Return users, items and slopes of the sparse matrices' first entries, in the shape of a batch.
@@ -142,6 +143,7 @@ class PairDots:
 
     def scores(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the scores (M, B) of the items (M, B) of users (B), without a gradient."""
+        self._batch = users, items
         with torch.no_grad():
             if self._in_place:
                 found = self._read_in_place(users, items)
@@ -165,9 +167,10 @@ class PairDots:
         return found.view(items.shape)
 
     @torch.no_grad()
-    def differentiate(self, users: Tensor, items: Tensor, slopes: Tensor) -> None:
+    def differentiate(self, slopes: Tensor) -> None:
         """Write the gradients of what wants one, from the slopes (M, B) of the pairs scored last."""
         p, q = self._tables
+        users, items = self._batch
         if self._in_place:
             self._viewed(items.shape)[2].copy_(slopes)
             self._room[2][items.numel() :] = 0

@@ -169,7 +169,7 @@ def differentiator(
         if tables is None:
             of_scores(network.pair_scores(users, items), *others).backward()  # type: ignore[no-untyped-call]
         else:
-            tables.differentiate(users, items, of_loss(tables.scores(users, items), *others))
+            tables.differentiate(of_loss(tables.scores(users, items), *others))
 
     return differentiate
 
