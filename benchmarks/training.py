@@ -73,7 +73,9 @@ def ours(parts: Split, epochs: int, watch: Watch) -> None:
     with suppress(Enough):
         train(
             network,
-            PairScores(network=network, examples=ObservedItems(train=data), of_scores=spec.loss),
+            PairScores(
+                network=network, examples=ObservedItems(train=data), of_scores=spec.loss, slopes=spec.slopes
+            ),
             validate,
             optimisation=spec.optimisation,
             stopping=stopping,
