@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from recaudit.errors import UsageError, nearest
-from recaudit.vocabulary import CANDIDATES, NULL
+from recaudit.vocabulary import CANDIDATES, LEAKS, NULL
 
 __all__ = ["DONE", "ENOUGH", "OVER", "UNSURE", "Limit", "judged", "outcome", "parse_limits"]
 
@@ -17,7 +17,6 @@ ENOUGH = 30
 """Users from whom on an estimate decides where its interval holds the limit; members, and strangers, each."""
 
 STEALING = ("agreement", "place", "rbo", "recall", "ndcg")
-MEMBERSHIP = ("auc", "accuracy", "tpr@0.01", "tpr@0.001")
 
 Row = Mapping[str, Any]
 
@@ -37,7 +36,7 @@ class Limit:
     @property
     def of_membership(self) -> bool:
         """Whether members and strangers are told apart by it."""
-        return self.metric in MEMBERSHIP
+        return self.metric in LEAKS
 
 
 def parse_limits(given: object, k: int, threats: Sequence[str]) -> list[Limit]:
@@ -55,7 +54,7 @@ def parse_limits(given: object, k: int, threats: Sequence[str]) -> list[Limit]:
 def _limit(text: str, k: int, threats: Sequence[str]) -> Limit:
     metric, _, number = text.partition("=")
     known = [f"{name}@{k}" for name in STEALING] if "stealing" in threats else []
-    known += MEMBERSHIP if "membership" in threats else ()
+    known += LEAKS if "membership" in threats else ()
     if metric not in known:
         raise UsageError(f"fail_over: unknown metric {metric!r}{nearest(metric, known)}")
     try:

@@ -20,7 +20,6 @@ class Swapping:
 
     def apply(self, queries: Queries, lists: TopK) -> TopK:
         """Return the lists with their first pairs of places swapped, without scores."""
-        del queries
         served = lists.items.copy()
         for first in range(0, min(2 * self.pairs, served.shape[1] - 1), 2):
             full = served[:, first + 1] >= 0  # padding stays at the end
@@ -48,5 +47,4 @@ class SwapNeighbours(BaseModel):
 
     def protect(self, seen: Interactions, seed: int, *, by_list: bool = False) -> Defence:
         """Return the defence; nothing is drawn at random."""
-        del seen, seed, by_list
         return Swapping(pairs=self.pairs)

@@ -34,7 +34,6 @@ class NeighbourOverlap(BaseModel):
 
     def learn(self, evidence: Evidence, seed: int) -> Scorer:
         """Return what scores served lists, learned on the one shadow model; nothing is drawn at random."""
-        del seed
         known, shadow = evidence.knowledge, evidence.knowledge.shadow
         features = self._overlap(shadow.histories, shadow.histories, shadow.lists[0], itself=True)
         fitted = LogisticRegression().fit(features, shadow.inside[0])

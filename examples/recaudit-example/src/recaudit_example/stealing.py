@@ -59,7 +59,6 @@ class CoOccurrence(BaseModel):
 
     def steal(self, knowledge: Knowledge, oracle: Oracle, run: Run) -> Recommender:
         """Return the clone; nothing is drawn at random."""
-        del run
         matrix = np.asarray(knowledge.known.matrix().todense(), dtype=np.float32)
         queried = knowledge.queried
         lists = oracle.query(Queries(users=knowledge.accounts[queried])).items

@@ -63,7 +63,6 @@ class RecentPopular(BaseModel):
 
     def open(self, data: Interactions, run: Run) -> Victim:
         """Return the service of the users of ``data``; nothing is drawn at random."""
-        del run
         order = np.arange(len(data.items)) if data.times is None else np.argsort(data.times, kind="stable")
         popular = np.bincount(data.items[order[-self.last :]], minlength=data.n_items)
         matrix = np.asarray(data.matrix().todense(), dtype=np.float64)
@@ -73,5 +72,4 @@ class RecentPopular(BaseModel):
 
     def retrained(self, data: Interactions, run: Run) -> Victim | None:
         """Return ``None``: another seed changes nothing here, so that there is no other victim to compare with."""
-        del data, run
         return None

@@ -6,8 +6,6 @@ same scores.
 
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import cache
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -158,32 +156,20 @@ def _state(seed: int) -> int:
     return seed % 2**32
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Let linear algebra and trees take one thread.
-
-    Audits run as many processes as there are cores: threads that fight for cores are many times slower.
-    """
-    limited: AbstractContextManager[Any] = _thread_pools().limit(limits=1)
-    return limited
-
-
-@cache
-def _thread_pools() -> Any:
-    """Return the pools of the libraries that are loaded; to find them takes as long as a short prediction."""
-    from threadpoolctl import ThreadpoolController  # noqa: PLC0415 - scikit-learn needs and brings it
-
-    return ThreadpoolController()
-
-
 def _fitted(model: Any, features: Float[np.ndarray, "N F"], labels: Bool[np.ndarray, "N"]) -> LogOdds:
     """Fit ``model`` and return its log-odds, those of certainty made finite."""
     if labels.all() or not labels.any():
         raise ValueError(f"{labels.sum()} members among {len(labels)} rows: telling them apart needs both")
-    with one_thread():
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415 - scikit-learn needs and brings it
+
+    # Audits run as many processes as there are cores: threads that fight for cores are many times slower.
+    # The pools are found once for all predictions: to find them takes as long as a short one.
+    pools = ThreadpoolController()
+    with pools.limit(limits=1):
         model.fit(features, labels)
 
     def log_odds(rows: Float[np.ndarray, "U F"]) -> Float64[np.ndarray, "U"]:
-        with one_thread():
+        with pools.limit(limits=1):
             if hasattr(model, "decision_function"):
                 return np.asarray(model.decision_function(rows), dtype=np.float64)
             outside, inside = np.clip(model.predict_proba(rows).astype(np.float64), NEAREST, 1 - NEAREST).T

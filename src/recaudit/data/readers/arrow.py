@@ -2,25 +2,9 @@
 
 import polars as pl
 
-from recaudit.data.interactions import Interactions
-from recaudit.data.readers.files import ARROW, File
-from recaudit.data.readers.protocol import Options
-from recaudit.data.readers.typed import Table
+from recaudit.data.readers.files import ARROW
+from recaudit.data.readers.typed import TypedFormat
 
-__all__ = ["Arrow"]
+__all__ = ["ARROW_FILES"]
 
-
-class Arrow:
-    """Reads Arrow IPC files."""
-
-    holds = "an Arrow IPC (Feather) file"
-
-    def likeness(self, file: File, options: Options) -> int:
-        """Return 40 for what begins as such a file does."""
-        del options
-        return 40 if file.kind == ARROW else 0
-
-    def read(self, file: File, options: Options, name: str) -> Interactions:
-        """Return the interactions of a file."""
-        frame = pl.scan_ipc(list(file.paths), glob=False)
-        return Table(format="Arrow", shown=str(file.shown), frame=frame, told=file.told).read(options, name)
+ARROW_FILES = TypedFormat(format="Arrow", holds="an Arrow IPC (Feather) file", kind=ARROW, scan=pl.scan_ipc)
