@@ -33,3 +33,12 @@ def experiment_printed(frame: pl.DataFrame, grid: Grid, width: int = 100) -> lis
     """Return the lines of an experiment's own tables on a terminal."""
     lines = printed(terminal_of(tables(frame, grid)), width).splitlines()
     return [line.rstrip() for line in lines]
+
+
+def fitting_text(frame: pl.DataFrame, grid: Grid, width: int) -> str:
+    """Return an experiment's own tables on a terminal, and see that they fit it with nothing left out."""
+    lines = experiment_printed(frame, grid, width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "…" not in text
+    return text

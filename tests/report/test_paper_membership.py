@@ -19,7 +19,7 @@ from recaudit.report.experiment import arranged
 from recaudit.report.paper import Part, render_page
 from recaudit.report.plots import draw
 from recaudit.report.plots.frontier import family, front, label_places
-from shown import cells_of, experiment_in_markdown, experiment_printed
+from shown import cells_of, experiment_in_markdown, fitting_text
 
 NAMES = [name for name in grid_names() if name.startswith("hu2023/")]
 NORMAL = NormalDist()
@@ -157,10 +157,7 @@ def test_values_of_an_axis_are_said_in_words_or_as_numbers() -> None:
 def test_the_terminal_table_fits_and_cuts_no_figure_off(name: str, width: int) -> None:
     grid = load_grid(name)
     frame = planted(grid)
-    lines = experiment_printed(frame, grid, width)
-    assert max(map(len, lines)) <= width
-    text = "\n".join(lines)
-    assert "…" not in text
+    text = fitting_text(frame, grid, width)
     wanted = (pl.col("metric").is_in(["auc", "ndcg@10"])) & ~pl.col("attack").str.starts_with("null: ")
     for value, low, high in frame.filter(wanted).select("value", "low", "high").iter_rows():
         assert f"{value:.3f}" in text

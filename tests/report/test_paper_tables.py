@@ -13,7 +13,7 @@ from recaudit.errors import UsageError
 from recaudit.experiments.grid import Grid, narrowed
 from recaudit.experiments.papers import grid_names, load_grid
 from recaudit.report.plots import draw
-from shown import cells_of, experiment_in_markdown, experiment_printed
+from shown import cells_of, experiment_in_markdown, experiment_printed, fitting_text
 
 _SETTING = {
     "data": "ml-1m",
@@ -169,10 +169,7 @@ def test_fewer_seeds_have_a_dagger_and_a_footnote() -> None:
 def test_the_terminal_table_fits_and_cuts_nothing_off(name: str, width: int) -> None:
     grid = load_grid(name)
     frame = results(grid)
-    lines = experiment_printed(frame, grid, width)
-    assert max(map(len, lines)) <= width
-    text = "\n".join(lines)
-    assert "…" not in text
+    text = fitting_text(frame, grid, width)
     users = pl.col("users") == grid.users
     shown = frame.filter(users & pl.col("metric").str.starts_with(grid.metric.partition("@")[0]))
     for value, low, high in shown.select("value", "low", "high").iter_rows():

@@ -206,6 +206,10 @@ class NextItems:
             rows += [self._membership.draw_free(users, generator) for _ in range(self.negatives)]
         return items, torch.from_numpy(np.flatnonzero(inside)), torch.stack(rows), *shared
 
+    def differentiate(self, *batch: Tensor) -> None:
+        """Take the gradient of a batch's loss by autograd."""
+        self.loss(*batch).backward()  # type: ignore[no-untyped-call]
+
     def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
         """Return the mean loss over a batch's positions."""
         items, places, targets, *shared = batch
@@ -311,6 +315,10 @@ class PrefixScores:
         last = self.prefixes.lengths[distinct] - 1 - (whole - read)[row_of]
         places = row_of * items.shape[1] + last
         return items, torch.from_numpy(places), torch.from_numpy(example_of)
+
+    def differentiate(self, *batch: Tensor) -> None:
+        """Take the gradient of a batch's loss by autograd."""
+        self.loss(*batch).backward()  # type: ignore[no-untyped-call]
 
     def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
         """Return the loss of the scores of a batch's items after their prefixes."""

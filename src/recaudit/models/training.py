@@ -22,7 +22,6 @@ from recaudit.rng import numpy_generator, torch_generator
 __all__ = [
     "Batch",
     "Descends",
-    "Differentiates",
     "GradientDescent",
     "Objective",
     "Optimisation",
@@ -117,7 +116,7 @@ def no_denormals() -> Iterator[None]:
 
 @runtime_checkable
 class Objective(Protocol):
-    """What an epoch trains on, batch by batch, and the loss of a batch."""
+    """What an epoch trains on, batch by batch, and the gradient of a batch's loss."""
 
     def batches(self, generator: torch.Generator, batch_size: int, device: str) -> Iterable[Batch]:
         """Draw an epoch, always from CPU streams, so that devices see the same draws.
@@ -128,16 +127,8 @@ class Objective(Protocol):
             device: where the batches' tensors are wanted.
         """
 
-    def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
-        """Return the loss of a batch, its mean over examples, for Adam."""
-
-
-@runtime_checkable
-class Differentiates(Protocol):
-    """An objective that writes the gradients of a batch's loss itself."""
-
     def differentiate(self, *batch: Tensor) -> None:
-        """Give each parameter that wants one the gradient of the batch's loss."""
+        """Give each parameter that wants one the gradient of a batch's loss, its mean over examples, for Adam."""
 
 
 @runtime_checkable
@@ -195,11 +186,6 @@ class PairScores:
         users, items, *others = (drawn.to(device) for drawn in self.examples.epoch(generator))
         for start, end in equal_batches(len(users), batch_size):
             yield users[start:end], items[:, start:end], *(other[start:end] for other in others)
-
-    def loss(self, *batch: Tensor) -> Float32[Tensor, ""]:
-        """Return the loss of the scores of pairs."""
-        users, items, *others = batch
-        return self.of_scores(self.network.pair_scores(users, items), *others)
 
     @cached_property
     def differentiate(self) -> Callable[..., None]:
@@ -277,13 +263,9 @@ def _advance(
             raise TypeError(f"{type(network).__name__} makes no step of gradient descent; train it by Adam")
         return partial(network.descend, optimisation)
     step = stepper(network.parameters(), optimisation)
-    differentiate = objective.differentiate if isinstance(objective, Differentiates) else None
 
     def advance(*batch: Tensor) -> None:
-        if differentiate is None:
-            objective.loss(*batch).backward()  # type: ignore[no-untyped-call]
-        else:
-            differentiate(*batch)
+        objective.differentiate(*batch)
         step()
 
     return advance
