@@ -496,3 +496,15 @@ def test_ids_come_out_as_they_went_in(read):
         data = read("x.csv", text.replace("user,item\n", "user,item\n" + rows))
         assert {*ids} <= {*data.item_ids.to_list()}
         assert data.user_ids.dtype == pl.Int64 or padding
+
+
+@pytest.mark.parametrize("separator", ["\t", ";", "|"])
+def test_the_separator_is_what_cuts_every_line_alike(tmp_path, separator) -> None:
+    """A header whose last column has commas in its name does not make the file one of commas."""
+    header = separator.join(["user", "item", "title, in English, short, or none"])
+    path = tmp_path / "x.txt"
+    path.write_text(lines(lambda u, i: separator.join([str(u), str(i), "word"]), header), "utf-8")
+    found = read_interactions(path)
+    assert sorted(
+        zip(found.user_ids.gather(found.users), found.item_ids.gather(found.items), strict=True)
+    ) == sorted(PAIRS)

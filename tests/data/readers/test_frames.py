@@ -56,6 +56,7 @@ def test_types_of_pandas():
         ([(1, 2), (1,)], "found rows of 1, 2 values, expected 2"),
         ([], "found rows of no values"),
         ([1, 2], "found rows of 0 values"),
+        (["ab", "cd"], "found rows of 0 values"),  # two texts, not two users with an item each
         ("data.csv", "found str, expected a frame or rows"),
         (7, "found int, expected a frame or rows"),
         ([(1, None)], "frame, row 1, column 'item': found None, expected an id"),

@@ -50,7 +50,9 @@ def _frame(rows: Any, name: str) -> pl.LazyFrame:
         return pl.LazyFrame([_series(str(column), rows[column].to_numpy()) for column in rows.columns])
     if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
         raise UsageError(f"{name}: found {type(rows).__name__}, expected a frame or rows of user and item")
-    found = [tuple(row) if isinstance(row, Sequence) else () for row in rows]
+    found = [
+        tuple(row) if isinstance(row, Sequence) and not isinstance(row, str | bytes) else () for row in rows
+    ]
     widths = {len(row) for row in found}
     if len(widths) != 1 or not widths <= {2, 3, 4}:
         raise UsageError(

@@ -96,10 +96,9 @@ def has_header(options: Options) -> Callable[[File], bool]:
 def _separator(lines: Sequence[str]) -> str:
     """Return the separator that cuts every line into as many fields, and else the header's most frequent."""
     widths = {one: {len(split(line, one)) for line in lines} for one in _LOOKED_FOR}
-    even = [one for one, found in widths.items() if len(found) == 1 and found > {1} - found]
-    even = [one for one in even if widths[one] != {1}]
+    even = {one: min(found) for one, found in widths.items() if len(found) == 1 and found != {1}}
     if even:
-        return max(even, key=lambda one: next(iter(widths[one])))
+        return max(even, key=even.__getitem__)
     return max(_LOOKED_FOR, key=lambda one: len(split(lines[0], one)) if lines else 0)
 
 
