@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recaudit.attacks.membership.blind import BEST_SINGLE, blind_panel, oriented
+from recaudit.attacks.membership.blind import blind_panel, oriented
 from recaudit.attacks.membership.features import BLIND_NAMES, RICH_NAMES
 from recaudit.attacks.membership.knowledge import Listed
 from recaudit.metrics.membership import accuracy, auc
+from recaudit.vocabulary import BEST_FEATURE
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,9 @@ def test_a_popular_list_for_strangers_is_found_with_members_below(world):
     )
     served = popular_to_strangers(world.lists, world.members)
     result = blind_panel(knowledge, served)
-    assert set(result.scores) == {*BLIND_NAMES, BEST_SINGLE}
+    assert set(result.scores) == {*BLIND_NAMES, BEST_FEATURE}
     assert auc(result.scores["popular share"], world.members) > 0.99  # though members' shares are lower
-    assert auc(result.scores[BEST_SINGLE], world.members) > 0.99
+    assert auc(result.scores[BEST_FEATURE], world.members) > 0.99
     assert accuracy(result.scores["popular share"], world.members, 0.0) > 0.95
 
 
@@ -45,7 +46,9 @@ def test_a_length_that_tells_nothing_scores_all_alike(world):
 def test_the_best_feature_is_chosen_on_the_shadow_and_named(world):
     result = blind_panel(world.knowledge, world.lists)
     assert result.best.removeprefix("rich: ") in {*BLIND_NAMES, *RICH_NAMES}
-    assert auc(result.scores[BEST_SINGLE], world.members) > 0.95  # members' lists are of their history's kind
+    assert (
+        auc(result.scores[BEST_FEATURE], world.members) > 0.95
+    )  # members' lists are of their history's kind
     assert "cosine" in result.best or "distance" in result.best
     # Nothing of the choice comes from the target.
     assert blind_panel(world.knowledge, world.unrelated(0)).best == result.best

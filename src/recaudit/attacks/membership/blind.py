@@ -16,10 +16,9 @@ from recaudit.attacks.membership.features import BLIND_NAMES, RICH_NAMES, blind_
 from recaudit.attacks.membership.knowledge import ItemSpace, MembershipKnowledge
 from recaudit.data.interactions import Interactions
 from recaudit.metrics.membership import auc
+from recaudit.vocabulary import BEST_FEATURE
 
-__all__ = ["BEST_SINGLE", "BlindResult", "blind_panel"]
-
-BEST_SINGLE = "best single feature"
+__all__ = ["BlindResult", "blind_panel"]
 
 # Log-odds a standard deviation where the regression's slope contradicts the AUC: an order, and no more.
 LEAST_SLOPE = 1e-6
@@ -30,7 +29,7 @@ class BlindResult:
     """The panel's scores.
 
     Args:
-        scores: log-odds of each candidate by the blind features' names, and by ``BEST_SINGLE``.
+        scores: log-odds of each candidate by the blind features' names, and by ``BEST_FEATURE``.
         best: name of the best single feature on the shadow, of the blind and the rich ones.
     """
 
@@ -55,7 +54,7 @@ def blind_panel(knowledge: MembershipKnowledge, lists: Int64[np.ndarray, "C k"])
     strengths = {name: abs(auc(values, labels) - 0.5) for name, values in known.items()}
     best = max(strengths, key=strengths.__getitem__)
     scores = {name: oriented(known[name], labels, asked[name]) for name in BLIND_NAMES}
-    return BlindResult(scores=scores | {BEST_SINGLE: oriented(known[best], labels, asked[best])}, best=best)
+    return BlindResult(scores=scores | {BEST_FEATURE: oriented(known[best], labels, asked[best])}, best=best)
 
 
 def oriented(
