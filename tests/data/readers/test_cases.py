@@ -508,3 +508,11 @@ def test_the_separator_is_what_cuts_every_line_alike(tmp_path, separator) -> Non
     assert sorted(
         zip(found.user_ids.gather(found.users), found.item_ids.gather(found.items), strict=True)
     ) == sorted(PAIRS)
+
+
+@pytest.mark.parametrize("columns", ["user=user,item=user", "user=1,item=item,time=1"])
+def test_a_column_has_one_role(tmp_path, columns) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(lines(lambda u, i: f"{u},{i}", "user,item"), "utf-8")
+    with pytest.raises(UsageError, match="line 1: column 'user' is named for 'user' and for '(item|time)'"):
+        read_interactions(path, columns=columns)

@@ -1,6 +1,6 @@
 """Columns: which column of a file holds what, and from read columns to interactions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
@@ -11,7 +11,7 @@ from recaudit.data.readers.values import look_alikes, time_doubts
 from recaudit.data.reading import Reading
 from recaudit.errors import UsageError, nearest
 
-__all__ = ["checked_columns", "chosen_columns", "finished", "parse_columns"]
+__all__ = ["checked_columns", "chosen_columns", "finished", "parse_columns", "unread_times"]
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -71,7 +71,7 @@ def chosen_columns(
         text: whether the names stand in a first line, which may be none.
 
     Raises:
-        UsageError: where a column is not there, or there twice.
+        UsageError: where a column is not there, there twice, or named for two roles.
     """
     if given is None:
         found = usual_columns(fields)
@@ -90,6 +90,12 @@ def chosen_columns(
     for role, place in found.items():
         if fields.count(fields[place]) > 1 and not (given or {}).get(role, "").isdecimal():
             raise UsageError(f"{where}: the header names column {fields[place]!r} twice")
+        others = [other for other, also in found.items() if also == place and other != role]
+        if others:
+            raise UsageError(
+                f"{where}: column {fields[place]!r} is named for {role!r} and for {others[0]!r}; name a column for each "
+                "with --columns"
+            )
     return {role: found[role] for role in ROLES if role in found}
 
 
@@ -110,6 +116,17 @@ def _missing_column(
         f"{where}: there is no column {column!r} for {role!r}, nor one that is usually called so, among {names}; name "
         f"the columns with --columns {','.join(known)}[,rating=…][,time=…]"
         + (", or add --no-header if this line is a row" if text else "")
+    )
+
+
+def unread_times(fields: Sequence[str], roles: Collection[str]) -> tuple[str, ...]:
+    """Return what to say of a column that is usually called so as times are, and is not read."""
+    usual = usual_columns(fields)
+    if "time" in roles or "time" not in usual:
+        return ()
+    name = fields[usual["time"]]
+    return (
+        f"Column {name!r} looks like times and is not read; add time={name} to --columns to order by it.",
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from recaudit.data.interactions import Interactions, RepeatedPair
 from recaudit.data.numbering import Repeats
-from recaudit.data.readers.columns import chosen_columns, finished
+from recaudit.data.readers.columns import chosen_columns, finished, unread_times
 from recaudit.data.readers.faults import (
     Layout,
     fault_of_repeat,
@@ -154,7 +154,7 @@ class TextFormat:
             columns=where,
             unused=tuple(field for field in rest if field not in used),
             guessed=tuple(told),
-            doubts=_unread_times(layout),
+            doubts=unread_times(named, roles) if header else (),
         )
         return layout, reading
 
@@ -214,17 +214,3 @@ def _check_separated(file: File, named: tuple[str, ...], options: Options) -> No
             f"{file.at(1)}: found {lines[0]!r:.60}, expected a header or a row with several fields; take the line out, "
             "or name what separates fields with --separator"
         )
-
-
-def _unread_times(layout: Layout) -> tuple[str, ...]:
-    """Return what to say of a column that looks like times and is not read."""
-    if "time" in layout.roles:
-        return ()
-    header = layout.header is not None
-    names = usual_columns(layout.fields) if header else {}
-    if "time" in names:
-        name = layout.fields[names["time"]]
-        return (
-            f"Column {name!r} looks like times and is not read; add time={name} to --columns to order by it.",
-        )
-    return ()

@@ -7,10 +7,9 @@ import numpy as np
 import polars as pl
 
 from recaudit.data.interactions import Interactions, RepeatedPair
-from recaudit.data.readers.columns import chosen_columns, finished
+from recaudit.data.readers.columns import chosen_columns, finished, unread_times
 from recaudit.data.readers.faults import RepeatedRows
 from recaudit.data.readers.files import File
-from recaudit.data.readers.names import usual_columns
 from recaudit.data.readers.protocol import Options
 from recaudit.data.readers.values import BLANKS, Unfit, may_be_two, missing, time_kinds, times_of
 from recaudit.data.reading import Reading
@@ -84,19 +83,13 @@ class Table:
         told = list(self.told)
         if "time" not in names:
             told.append("There are no times: the rows are taken to be in the order of time.")
-        usual = usual_columns(fields)
-        unread = fields[usual["time"]] if "time" in usual and "time" not in names else None
         reading = Reading(
             format=self.format,
             columns=names,
             unused=tuple(field for field in fields if field not in names.values()),
             guessed=tuple(told),
             merged=tuple(left for role in ("user", "item") if (left := _padded(columns[role], role))),
-            doubts=()
-            if unread is None
-            else (
-                f"Column {unread!r} looks like times and is not read; add time={unread} to --columns to order by it.",
-            ),
+            doubts=unread_times(fields, names),
         )
         fitting = {role: self._fitting(role, names[role], column) for role, column in columns.items()}
         try:
