@@ -514,5 +514,5 @@ def test_the_separator_is_what_cuts_every_line_alike(tmp_path, separator) -> Non
 def test_a_column_has_one_role(tmp_path, columns) -> None:
     path = tmp_path / "x.csv"
     path.write_text(lines(lambda u, i: f"{u},{i}", "user,item"), "utf-8")
-    with pytest.raises(UsageError, match="line 1: column 'user' is named for 'user' and for '(item|time)'"):
+    with pytest.raises(UsageError, match=r"line 1: column 'user' is named for 'user' and for '(item|time)'"):
         read_interactions(path, columns=columns)

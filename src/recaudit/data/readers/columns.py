@@ -93,7 +93,7 @@ def chosen_columns(
         others = [other for other, also in found.items() if also == place and other != role]
         if others:
             raise UsageError(
-                f"{where}: column {fields[place]!r} is named for {role!r} and for {others[0]!r}; name a column for each "
+                f"{where}: column {fields[place]!r} is named for {role!r} and for {others[0]!r}; name one for each "
                 "with --columns"
             )
     return {role: found[role] for role in ROLES if role in found}
